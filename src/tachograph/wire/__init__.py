@@ -1,0 +1,41 @@
+"""Exchange -> Call, pure: one reader, one module per wire format.
+
+`FORMATS` is the whole list; the first that matches a request reads its answer, the last matches everything.
+What this room must never know: prices, spans, SQL, a clock, a socket.
+"""
+
+from __future__ import annotations
+
+from tachograph.call import Call
+from tachograph.wire.exchange import End, Exchange, Request
+from tachograph.wire.format import Format
+from tachograph.wire.openai_chat import CHAT
+from tachograph.wire.reader import Reader
+
+FORMATS: tuple[Format, ...] = (CHAT,)
+
+
+def reader(exchange: Exchange) -> Reader:
+    """A reader for the answer of `exchange`; its chunks are not read yet."""
+    return Reader(
+        exchange.request,
+        FORMATS,
+        status=exchange.status,
+        headers=exchange.headers,
+        provider=exchange.provider,
+        api=exchange.api,
+        started_at=exchange.started_at,
+    )
+
+
+def read(exchange: Exchange) -> list[Call]:
+    """The Calls of a whole exchange: one, or one per result in a file of batch results. Never raises."""
+    reading = reader(exchange)
+    for at_us, sent, value in exchange.messages or ():
+        reading.message(sent, value, at_us)
+    for at_us, chunk in exchange.chunks:
+        reading.feed(chunk, at_us)
+    return reading.close(exchange.end_us, exchange.end)
+
+
+__all__ = ["FORMATS", "End", "Exchange", "Format", "Reader", "Request", "read", "reader"]

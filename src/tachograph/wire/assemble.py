@@ -1,0 +1,178 @@
+"""Found + stamps -> Call: the one place where an answer's outcome and totals are decided.
+
+What it must never know: a provider's field names, prices, bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from tachograph.call import EPOCH, Call, typed
+from tachograph.call import BY_NAME as COLUMNS
+from tachograph.wire.exchange import End
+from tachograph.wire.format import Asked, Format
+from tachograph.wire.found import Found, countable
+from tachograph.wire.timing import Timing
+from tachograph.wire.tokens import PARTS
+
+USAGE_BYTES_MAX = 16 * 1024
+
+_ENDED: dict[End, tuple[str, str]] = {
+    End.CLIENT_GONE: ("aborted", "cancelled"),
+    End.TIMEOUT: ("error", "timeout"),
+    End.NETWORK: ("error", "network"),
+    End.PROTOCOL: ("error", "protocol"),
+}
+# Operations whose answers carry no usage at many providers: its absence is then no cause for a flag.
+_TIER_UNKNOWN = frozenset({"auto"})
+
+
+def assemble(
+    found: Found,
+    form: Format,
+    asked: Asked,
+    *,
+    status: int | None,
+    headers: Mapping[str, str],
+    started_at: datetime | None,
+    streamed: bool,
+    timing: Timing,
+    at_us: int | None,
+    end: End,
+) -> list[Call]:
+    """The Call of an exchange; of a file of batch results, one per result. Unpriced, without ids of ours."""
+    if found.parts:
+        calls = []
+        for part in found.parts:
+            part.provider, part.request_id = found.provider, part.request_id or found.request_id
+            inner = Call(api=form.name, status=status, vantage="client", attempt=0)
+            _fill(inner, part, form, started_at or part.created_at)
+            _outcome(inner, part, End.COMPLETE, streamed=False)
+            calls.append(inner)
+        return calls
+    call = Call(api=form.name, status=status, streamed=streamed and (status is None or status < 400))
+    _fill(call, found, form, started_at)
+    call.attempt = _attempt(asked.headers)
+    call.trace_id, call.parent_span_id = _traceparent(asked.headers)
+    _latency(call, timing, at_us)
+    _outcome(call, found, end, streamed=call.streamed)
+    return [call]
+
+
+def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -> None:
+    call.started_at = started_at or EPOCH
+    if started_at is None:
+        call.flag("started_at_missing")
+    call.provider, call.vendor = found.provider, found.vendor
+    call.operation = found.operation or form.operation
+    call.request_model, call.response_model = found.request_model, found.response_model
+    call.model = found.response_model or found.request_model
+    call.response_id, call.request_id = found.response_id, found.request_id
+    call.service_tier = found.service_tier
+    call.max_output_tokens, call.temperature = found.max_output_tokens, found.temperature
+    call.user_id, call.conversation_id = found.user_id, found.conversation_id
+    call.server_ms, call.queue_ms = found.server_ms, found.queue_ms
+    call.finish_reason = found.finish_reason
+    call.tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
+    if call.tool_calls is None and found.finish_reason is not None:
+        call.tool_calls = 0
+    call.price_context = dict(found.price_context)
+    if found.iterations:
+        call.price_context["iterations"] = json.dumps(found.iterations, separators=(",", ":"))
+    call.flag(*found.flags)
+    _usage(call, found, form)
+
+
+def _usage(call: Call, found: Found, form: Format) -> None:
+    tokens = found.tokens or form.tokens(found)
+    raw = countable(found.usage or {})
+    for extra, value in found.usage_copies.items():
+        raw[extra] = countable(value)
+    text = json.dumps(raw, separators=(",", ":")) if raw else None
+    if text is not None and len(text) > USAGE_BYTES_MAX:
+        call.flag("usage_raw_too_large")
+        text = None
+    call.usage_raw = text
+    if found.cost_usd is not None:
+        call.cost_usd, call.cost_source = found.cost_usd, "provider"
+    if tokens is None:
+        return
+    call.usage_source, call.usage_basis = "reported", tokens.basis
+    for part in PARTS:
+        setattr(call, part, getattr(tokens, part))
+    call.input_tokens, call.output_tokens = tokens.input_tokens, tokens.output_tokens
+    if call.input_tokens is not None or call.output_tokens is not None:
+        call.total_tokens = (call.input_tokens or 0) + (call.output_tokens or 0)
+    call.flag(*tokens.flags)
+
+
+def _latency(call: Call, timing: Timing, at_us: int | None) -> None:
+    if at_us is not None:
+        if at_us < 0:
+            call.flag("clock_skew")
+        else:
+            call.duration_ms = round(at_us / 1000, 3)
+    if timing.clock_skew:
+        call.flag("clock_skew")
+    if not call.streamed:
+        return
+    call.chunks = timing.contents
+    if timing.buffered:
+        call.flag("buffered_stream")
+    if timing.first_content_us is not None and timing.first_content_us >= 0:
+        call.ttft_ms = round(timing.first_content_us / 1000, 3)
+    call.itl_mean_ms, call.itl_p99_ms, call.itl_max_ms = timing.mean_ms(), timing.p99_ms(), timing.max_ms()
+    call.itl_buckets = timing.buckets()
+    if call.duration_ms is not None and call.ttft_ms is not None and (call.output_tokens or 0) > 1:
+        after = call.duration_ms - call.ttft_ms
+        if after >= 0:
+            call.tpot_ms = round(after / ((call.output_tokens or 0) - 1), 3)
+
+
+def _outcome(call: Call, found: Found, end: End, *, streamed: bool) -> None:
+    """error outranks aborted outranks truncated: what the provider said is better known than how it stopped."""
+    if found.error_type is not None:
+        call.outcome, call.error_type, call.error_code = "error", found.error_type, found.error_code
+    elif end in _ENDED:
+        call.outcome, call.error_type = _ENDED[end]
+    elif call.status is None:
+        call.outcome, call.error_type = "error", "network"
+    elif found.finish_reason == "content_filter":
+        call.outcome, call.error_type, call.error_code = "error", "content_filter", found.finish
+    elif found.finish_reason == "error":
+        call.outcome, call.error_type, call.error_code = "error", "provider_error", found.finish
+    elif streamed and not found.terminal:
+        call.outcome = "truncated"
+    if call.outcome == "aborted" and found.terminal:
+        call.outcome, call.error_type = "ok", None  # everything had come before the client left
+    if call.outcome != "ok" or call.usage_source != "missing":
+        return
+    if found.request_model is None and found.response_model is None:
+        call.flag("model_missing")
+
+
+def _attempt(headers: Mapping[str, str]) -> int:
+    """Retries that the client libraries count themselves: Stainless (openai, anthropic, ...), AWS."""
+    for text, offset in ((headers.get("x-stainless-retry-count"), 0), (_aws_attempt(headers), 1)):
+        if text is not None and text.isdigit() and len(text) < 5:
+            return max(0, int(text) - offset)
+    return 0
+
+
+def _aws_attempt(headers: Mapping[str, str]) -> str | None:
+    words = dict(word.strip().partition("=")[::2] for word in headers.get("amz-sdk-request", "").split(";"))
+    return words.get("attempt")
+
+
+def _traceparent(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """W3C `traceparent`: (trace id, span id of the parent)."""
+    words = headers.get("traceparent", "").strip().split("-")
+    if len(words) < 4:
+        return None, None
+    try:
+        trace, parent = typed(COLUMNS["trace_id"], words[1]), typed(COLUMNS["span_id"], words[2])
+    except ValueError:
+        return None, None
+    return (trace, parent) if int(trace, 16) and int(parent, 16) else (None, None)

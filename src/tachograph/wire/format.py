@@ -1,0 +1,59 @@
+"""What a wire format is: a name, whom it recognises, and three plain functions.
+
+A format module defines one `Format` (or a few kin) and is listed in `wire.FORMATS`; nothing else registers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tachograph.wire.exchange import Request
+from tachograph.wire.found import Found
+from tachograph.wire.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as the formats see it: its URL taken apart, its JSON members (empty where it had none)."""
+
+    host: str
+    path: str
+    query: str
+    method: str
+    headers: Mapping[str, str]
+    members: Mapping[str, Any]
+
+
+def asked(request: Request, members: Mapping[str, Any]) -> Asked:
+    """The view of a request; a URL that cannot be parsed is an empty one."""
+    try:
+        parts = urlsplit(request.url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return Asked("", "", "", request.method, request.headers, members)
+    path = unquote(parts.path)
+    return Asked(host, path if path == "/" else path.rstrip("/"), parts.query, request.method, request.headers, members)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One wire format.
+
+    name: `family.kind`, the `api` of the Call. operation: of OPERATIONS.
+    matches: whether a request is of this format; asked in the order of FORMATS, the first wins.
+    request: writes what the request says (model, limits, tier) into Found.
+    event: one event of a stream, or the whole body as one event: (found, event name, JSON value) -> whether it
+    carried content (text, reasoning, tool arguments, audio). Never raises, whatever the value is.
+    tokens: the parts, from `found.usage` once everything has come; None where no usage came.
+    An event that ends a stream of this format sets `found.terminal`; a stream that closes without one was truncated.
+    """
+
+    name: str
+    operation: str
+    matches: Callable[[Asked], bool]
+    request: Callable[[Found, Asked], None]
+    event: Callable[[Found, str, Any], bool]
+    tokens: Callable[[Found], Tokens | None]

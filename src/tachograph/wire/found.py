@@ -1,0 +1,157 @@
+"""What a reader has understood of one answer so far.
+
+The one mutable record of this room: a wire format writes into it event by event, `reader` turns it into a Call at
+the end. Its words are ours; the provider's words live in the format modules.
+What it must never know: bytes, framing, prices.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tachograph.wire.tokens import Tokens
+
+NAME_CHARS_MAX = 256
+_ENUM = re.compile(r"[\w.:/@-]{1,64}")
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything unknown is None. Formats assign; `last non-null wins` is the `keep` function below.
+
+    usage: the provider's usage object as finally merged. usage_copies: further objects of the same call that the
+    tokens function may need (e.g. `timings`), by name.
+    terminal: the event that ends a stream of this format has come. contents: there was a content event.
+    iterations: inner calls that are priced apart: maps of our token part names plus `model`, `type`.
+    """
+
+    provider: str = "unknown"
+    vendor: str | None = None
+    operation: str | None = None
+    # asked
+    request_model: str | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    requested_tier: str | None = None
+    stream_asked: bool | None = None
+    user_id: str | None = None
+    conversation_id: str | None = None
+    # answered
+    response_model: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    service_tier: str | None = None
+    created_at: datetime | None = None
+    finish: str | None = None
+    finish_reason: str | None = None
+    terminal: bool = False
+    contents: bool = False
+    reasoning_seen: bool = False
+    tool_ids: set[str] = field(default_factory=set)
+    tool_calls: int | None = None
+    # counted
+    usage: dict[str, Any] | None = None
+    usage_copies: dict[str, Any] = field(default_factory=dict)
+    tokens: Tokens | None = None
+    iterations: list[dict[str, Any]] = field(default_factory=list)
+    cost_usd: Decimal | None = None
+    server_ms: float | None = None
+    queue_ms: float | None = None
+    price_context: dict[str, str] = field(default_factory=dict)
+    # failed
+    error_type: str | None = None
+    error_code: str | None = None
+    flags: set[str] = field(default_factory=set)
+    # an answer that holds the answers of many calls (batch results): one Found each
+    parts: list[Found] = field(default_factory=list)
+
+
+def name(value: Any) -> str | None:
+    """`value` where it is a non-empty string, cut to a sane length; else None. For ids, models, tiers."""
+    if isinstance(value, str) and value:
+        return value[:NAME_CHARS_MAX]
+    return None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """`value` where it is an object, else an empty one: so that a path may be walked without asking at each step."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    """`value` where it is an array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def count(value: Any) -> int | None:
+    """A token count: integers, floats that are whole enough (Cohere), digits in text (headers). Else None.
+
+    Negative values and absurd ones (over 10^12) are no counts.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if not isinstance(value, (int, float)) or not 0 <= value <= 10**12:
+        return None
+    return round(value)
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also written as text. Else None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if abs(found) < 1e15 else None
+
+
+def money(value: Any) -> Decimal | None:
+    """A stated amount in US dollars; None where it is no amount."""
+    if number(value) is None:
+        return None
+    amount = Decimal(str(value))
+    return amount if 0 <= amount < 10**8 else None
+
+
+def merged(old: dict[str, Any] | None, new: Any) -> dict[str, Any] | None:
+    """`new` over `old`, field by field: the last non-null value wins, nested objects likewise. Never adds."""
+    if not isinstance(new, dict) or not new:
+        return old
+    if not old:
+        return dict(new)
+    out = dict(old)
+    for key, value in new.items():
+        if value is None:
+            out.setdefault(key, None)
+        elif isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = merged(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def countable(usage: Any, depth: int = 0) -> Any:
+    """`usage` with numbers, nulls and enumeration words only: free text is content and never leaves the room."""
+    if isinstance(usage, dict):
+        kept = {str(key)[:64]: countable(value, depth + 1) for key, value in list(usage.items())[:128]}
+        return {key: value for key, value in kept.items() if value is not _DROP} if depth < 8 else _DROP
+    if isinstance(usage, list):
+        return [value for value in (countable(item, depth + 1) for item in usage[:64]) if value is not _DROP]
+    if isinstance(usage, str):
+        return usage if _ENUM.fullmatch(usage) else _DROP
+    if isinstance(usage, int) and abs(usage) > 10**18:
+        return _DROP
+    return usage
+
+
+_DROP = object()

@@ -1,0 +1,74 @@
+"""What response headers say: request ids, server times, tiers, token counts.
+
+Source: providers.md A1.8, A5, A6, A9, A10, A13. Read after the body; a body's word outranks a header's, except for
+Azure's served model, which the body may hide behind a deployment name.
+What it must never know: bodies, prices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from tachograph.wire.format import Asked
+from tachograph.wire.found import Found, name, number
+
+REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "mistral-correlation-id",
+    "x-ds-trace-id",
+    "x-debug-trace-id",
+    "x-baseten-request-id",
+    "x-generation-id",
+    "inference-id",
+    "x-amzn-trace-id",
+)
+
+# (header, factor to milliseconds); the first that is there wins.
+SERVER_TIMES: tuple[tuple[str, float], ...] = (
+    ("openai-processing-ms", 1),
+    ("x-metrics-e2e-ms", 1),
+    ("x-amzn-bedrock-invocation-latency", 1),
+    ("x-total-time", 1),
+    ("req-cost-time", 1),
+    ("x-kong-upstream-latency", 1),
+    ("x-envoy-upstream-service-time", 1),
+)
+QUEUE_TIMES: tuple[tuple[str, float], ...] = (("x-queue-time", 1),)
+TIERS = ("azureai-processed-tier", "x-gemini-service-tier", "x-amzn-bedrock-service-tier")
+
+_RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
+
+
+def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None:
+    """Fill what the body left open."""
+    for header in REQUEST_IDS:
+        if found.request_id is None:
+            found.request_id = name(headers.get(header))
+    found.server_ms = _first(headers, SERVER_TIMES) if found.server_ms is None else found.server_ms
+    found.queue_ms = _first(headers, QUEUE_TIMES) if found.queue_ms is None else found.queue_ms
+    for header in TIERS:
+        if found.service_tier is None:
+            found.service_tier = name(headers.get(header))
+    served = name(headers.get("x-ms-served-model"))
+    if served and (found.response_model is None or found.response_model == found.request_model):
+        found.response_model = served
+    if headers.get("x-ms-is-spilled-over", "").lower() == "true":
+        found.price_context["spilled_over"] = "true"
+    residency = _RESIDENCY.match(asked.host)
+    if residency:
+        found.price_context["data_residency"] = residency.group(1)
+    upstream = name(headers.get("x-inference-provider"))
+    if upstream:
+        found.price_context["route"] = upstream
+
+
+def _first(headers: Mapping[str, str], candidates: tuple[tuple[str, float], ...]) -> float | None:
+    for header, factor in candidates:
+        value = number(headers.get(header))
+        if value is not None and value >= 0:
+            return round(value * factor, 3)
+    return None
