@@ -139,7 +139,9 @@ class Call:
     itl_mean_ms: float | None = _f(Kind.MS, "mean gap between content events after the first")
     itl_p99_ms: float | None = _f(Kind.MS, "99th percentile of those gaps")
     itl_max_ms: float | None = _f(Kind.MS, "longest of those gaps")
-    itl_buckets: list[int] | None = _f(Kind.COUNTS, "those gaps counted in buckets: the i-th holds gaps up to 2^(i/4) ms")
+    itl_buckets: list[int] | None = _f(
+        Kind.COUNTS, "those gaps counted in buckets: the i-th holds gaps up to 2^(i/4) ms"
+    )
     tpot_ms: float | None = _f(Kind.MS, "time per output token: (duration - ttft) / (output_tokens - 1)")
     server_ms: float | None = _f(Kind.MS, "processing time as the provider or engine states it")
     queue_ms: float | None = _f(Kind.MS, "queueing time as the provider or engine states it")
@@ -149,9 +151,7 @@ class Call:
     )
     vendor: str | None = _f(Kind.WORD, "who made the model, where that differs", dimension=True)
     operation: str = _f(Kind.WORD, "one of: " + ", ".join(OPERATIONS), required=True, dimension=True, default="other")
-    api: str = _f(
-        Kind.WORD, "wire format or dialect that was read", required=True, dimension=True, default="unknown"
-    )
+    api: str = _f(Kind.WORD, "wire format or dialect that was read", required=True, dimension=True, default="unknown")
     request_model: str | None = _f(Kind.WORD, "model as requested, verbatim", dimension=True)
     response_model: str | None = _f(Kind.WORD, "model as answered, verbatim", dimension=True)
     model: str | None = _f(Kind.WORD, "canonical name, used for price and grouping", dimension=True)
@@ -243,7 +243,9 @@ def _columns() -> tuple[Column, ...]:
 COLUMNS: tuple[Column, ...] = _columns()
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 
-_ITL_PER_DOUBLING = 4  # Prometheus native-histogram schema 2: neighbours differ by 2^(1/4), at most 9 % off in the middle
+_ITL_PER_DOUBLING = (
+    4  # Prometheus native-histogram schema 2: neighbours differ by 2^(1/4), at most 9 % off in the middle
+)
 ITL_BUCKETS = 81  # up to 2^20 ms, about 17 minutes; longer gaps fall in the last
 
 

@@ -1,0 +1,1 @@
+"""The JSON API: questions in, answers out. What it must never know: SQL, providers, prices."""

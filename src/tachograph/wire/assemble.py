@@ -9,8 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from tachograph.call import EPOCH, Call, typed
-from tachograph.call import BY_NAME as COLUMNS
+from tachograph.call import BY_NAME, EPOCH, MONEY_STEP, Call, typed
 from tachograph.wire.exchange import End
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, countable
@@ -25,8 +24,6 @@ _ENDED: dict[End, tuple[str, str]] = {
     End.NETWORK: ("error", "network"),
     End.PROTOCOL: ("error", "protocol"),
 }
-# Operations whose answers carry no usage at many providers: its absence is then no cause for a flag.
-_TIER_UNKNOWN = frozenset({"auto"})
 
 
 def assemble(
@@ -71,6 +68,8 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     call.model = found.response_model or found.request_model
     call.response_id, call.request_id = found.response_id, found.request_id
     call.service_tier = found.service_tier
+    if call.service_tier == "auto":
+        call.flag("tier_unknown")  # what was asked for; which tier served is what a terminal event says
     call.max_output_tokens, call.temperature = found.max_output_tokens, found.temperature
     call.user_id, call.conversation_id = found.user_id, found.conversation_id
     call.server_ms, call.queue_ms = found.server_ms, found.queue_ms
@@ -96,7 +95,7 @@ def _usage(call: Call, found: Found, form: Format) -> None:
         text = None
     call.usage_raw = text
     if found.cost_usd is not None:
-        call.cost_usd, call.cost_source = found.cost_usd, "provider"
+        call.cost_usd, call.cost_source = found.cost_usd.quantize(MONEY_STEP), "provider"
     if tokens is None:
         return
     call.usage_source, call.usage_basis = "reported", tokens.basis
@@ -172,7 +171,7 @@ def _traceparent(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
     if len(words) < 4:
         return None, None
     try:
-        trace, parent = typed(COLUMNS["trace_id"], words[1]), typed(COLUMNS["span_id"], words[2])
+        trace, parent = typed(BY_NAME["trace_id"], words[1]), typed(BY_NAME["span_id"], words[2])
     except ValueError:
         return None, None
     return (trace, parent) if int(trace, 16) and int(parent, 16) else (None, None)

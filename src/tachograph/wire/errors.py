@@ -49,30 +49,57 @@ _BY_STATUS: dict[int, str] = {
 # Words of codes and types, most telling first. They outrank the status: Azure sends a content filter as 400,
 # OpenAI an empty purse as 429.
 _BY_WORD: tuple[tuple[str, str], ...] = (
-    (r"content_?filter|content_?policy|responsible_?ai|moderation|safety|prohibited_content|blocklist", "content_filter"),
-    (r"insufficient_?quota|billing|insufficient_?balance|insufficient_?credits|credits?_exhausted|quota_?exhausted"
-     r"|arrearage|payment_required|exceeded_current_quota", "quota_exhausted"),
-    (r"context_?length|context_?window|context_size|exceed_context|too_?large|max_tokens_exceeded"
-     r"|string_above_max", "client_too_large"),
-    (r"rate_?limit|throttl|too_?many_?requests|resource_?exhausted|limit_requests|limit_burst_rate|ratequota",
-     "rate_limited"),
-    (r"overload|capacity|unavailable|model_?not_?ready|engine_overloaded|model_loading|resource_unavailable",
-     "provider_overloaded"),
-    (r"invalid_?api_?key|authentication|unauthori[sz]ed|unauthenticated|permission|accessdenied|access_denied"
-     r"|forbidden|unrecognizedclient|expiredtoken|invalidsignature|incorrect_api_key|wrong_api_key", "client_auth"),
-    (r"not_?found|deploymentnotfound|unknown_?model|model_?not_?exist|resourcenotfound|unknown_url", "client_not_found"),
+    (
+        r"content_?filter|content_?policy|responsible_?ai|moderation|safety|prohibited_content|blocklist",
+        "content_filter",
+    ),
+    (
+        r"insufficient_?quota|billing|insufficient_?balance|insufficient_?credits|credits?_exhausted|quota_?exhausted"
+        r"|arrearage|payment_required|exceeded_current_quota",
+        "quota_exhausted",
+    ),
+    (
+        r"context_?length|context_?window|context_size|exceed_context|too_?large|max_tokens_exceeded"
+        r"|string_above_max",
+        "client_too_large",
+    ),
+    (
+        r"rate_?limit|throttl|too_?many_?requests|resource_?exhausted|limit_requests|limit_burst_rate|ratequota",
+        "rate_limited",
+    ),
+    (
+        r"overload|capacity|unavailable|model_?not_?ready|engine_overloaded|model_loading|resource_unavailable",
+        "provider_overloaded",
+    ),
+    (
+        r"invalid_?api_?key|authentication|unauthori[sz]ed|unauthenticated|permission|accessdenied|access_denied"
+        r"|forbidden|unrecognizedclient|expiredtoken|invalidsignature|incorrect_api_key|wrong_api_key",
+        "client_auth",
+    ),
+    (
+        r"not_?found|deploymentnotfound|unknown_?model|model_?not_?exist|resourcenotfound|unknown_url",
+        "client_not_found",
+    ),
     (r"timeout|timed_?out|deadline_?exceeded", "timeout"),
     (r"cancell?ed|client_closed", "cancelled"),
-    (r"invalid|validation|bad_?request|unsupported|missing_required|unprocessable|failed_?precondition"
-     r"|malformed|unexpected_argument|tool_use_failed|json_validate_failed", "client_bad_request"),
-    (r"internal|server_?error|api_error|upstream|provider|modelerror|modelstreamerror|generation|bad_gateway",
-     "provider_error"),
+    (
+        r"invalid|validation|bad_?request|unsupported|missing_required|unprocessable|failed_?precondition"
+        r"|malformed|unexpected_argument|tool_use_failed|json_validate_failed",
+        "client_bad_request",
+    ),
+    (
+        r"internal|server_?error|api_error|upstream|provider|modelerror|modelstreamerror|generation|bad_gateway",
+        "provider_error",
+    ),
 )
 _WORDS = tuple((re.compile(pattern), kind) for pattern, kind in _BY_WORD)
 
 # Of messages only these are believed, and only where codes say nothing: they are the ones servers write themselves.
 _MESSAGES = (
-    (re.compile(r"(?i)context (size|length|window)|maximum context|prompt is too long|too many tokens"), "client_too_large"),
+    (
+        re.compile(r"(?i)context (size|length|window)|maximum context|prompt is too long|too many tokens"),
+        "client_too_large",
+    ),
     (re.compile(r"(?i)exceeded your current quota|insufficient balance|credit balance"), "quota_exhausted"),
     (re.compile(r"(?i)rate limit|too many requests"), "rate_limited"),
     (re.compile(r"(?i)overloaded"), "provider_overloaded"),

@@ -2,8 +2,8 @@
 
 In: `POST .../chat/completions` at OpenAI, Azure, Mistral, DeepSeek, Groq, xAI, Together, Fireworks, OpenRouter,
 Perplexity, Ollama /v1, vLLM, SGLang, llama.cpp, TGI, Cerebras, Baseten, Hugging Face, Alibaba, Moonshot, Z.ai, Gemini's
-compatible endpoint, and servers unknown to us. Out: Found. The differences between these servers are members that
-only one of them sends (`x_groq`, `timings`, `cost_in_usd_ticks`, ...): each is read wherever it appears, so that a proxy
+compatible endpoint, and servers unknown to us. Out: Found. The differences between these servers are members
+that only one of them sends (`x_groq`, `timings`, `cost_in_usd_ticks`, ...): each is read wherever it appears, so that a proxy
 in between changes nothing. Source: providers.md A0, A2, A6 to A11.
 """
 

@@ -37,10 +37,18 @@ ERROR_TEXT_BYTES = 2048
 class Framing(Protocol):
     """Bytes -> (event name, JSON value)."""
 
-    damaged: int
+    @property
+    def damaged(self) -> int:
+        """Events, tokens or frames that were none."""
+        ...
 
-    def feed(self, data: bytes) -> list[tuple[str, Any]]: ...
-    def finish(self) -> list[tuple[str, Any]]: ...
+    def feed(self, data: bytes) -> list[tuple[str, Any]]:
+        """The events that this piece completed."""
+        ...
+
+    def finish(self) -> list[tuple[str, Any]]:
+        """The events that the end of the input completed."""
+        ...
 
 
 class Reader:
@@ -155,7 +163,7 @@ class Reader:
 
     def _choose(self) -> None:
         kind = self._headers.get("content-type", "").lower()
-        head = bytes(self._head).lstrip()
+        head: bytes = bytes(self._head).lstrip()
         if "vnd.amazon.eventstream" in kind:
             self._framing, self._streamed = Frames(), True
         elif head[:1] not in (b"{", b"[") and ("event-stream" in kind or _SSE_HEAD.match(head)):
@@ -198,7 +206,7 @@ class Reader:
 
     def _failures(self) -> None:
         if self._status is not None and self._status >= 400 and self.found.error_type is None:
-            value = decoded(bytes(self._text).strip()) if self._text.strip()[:1] in (b"{", b"[") else None
+            value = decoded(bytes(self._text).strip()) if bytes(self._text).strip()[:1] in (b"{", b"[") else None
             errors.note(self.found, None if value is NOT_JSON else value, self._status, self._headers)
         elif self._text.strip() and not self._values and self._status is not None and self._status < 400:
             self.found.flags.add("body_not_json")
@@ -259,5 +267,3 @@ def _format(formats: Sequence[Format], request: Asked, api: str | None) -> Forma
             if candidate.name == api:
                 return candidate
     return next(candidate for candidate in formats if candidate.matches(request))
-
-

@@ -22,10 +22,49 @@ NUMBER_BYTES_MAX = 64
 
 # Members that are kept however full the value already is: they carry counts, names, verdicts and no content.
 KEPT = frozenset(
-    "usage usageMetadata meta meta_info metrics metadata timings error errors model modelVersion id responseId "
-    "service_tier serviceTier finish_reason finishReason stop_reason stopReason status done prompt_eval_count "
-    "eval_count type x_groq response message delta details time_info provider cost total_tokens svg_usage "
-    "usage_info promptFeedback interaction incomplete_details data predictions statistics".split()
+    (
+        "cost",
+        "data",
+        "delta",
+        "details",
+        "done",
+        "error",
+        "errors",
+        "eval_count",
+        "finishReason",
+        "finish_reason",
+        "id",
+        "incomplete_details",
+        "interaction",
+        "message",
+        "meta",
+        "meta_info",
+        "metadata",
+        "metrics",
+        "model",
+        "modelVersion",
+        "predictions",
+        "promptFeedback",
+        "prompt_eval_count",
+        "provider",
+        "response",
+        "responseId",
+        "serviceTier",
+        "service_tier",
+        "statistics",
+        "status",
+        "stopReason",
+        "stop_reason",
+        "svg_usage",
+        "time_info",
+        "timings",
+        "total_tokens",
+        "type",
+        "usage",
+        "usageMetadata",
+        "usage_info",
+        "x_groq",
+    )
 )
 
 _SPACE = b" \t\r\n"
