@@ -12,6 +12,7 @@ Unknown is ``None``; ``0`` is a measured zero. Times are UTC. Milliseconds keep 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -254,6 +255,16 @@ def itl_bucket(gap_ms: float) -> int:
     if gap_ms <= 1:
         return 0
     return min(ITL_BUCKETS - 1, math.ceil(math.log2(gap_ms) * _ITL_PER_DOUBLING - 1e-9))
+
+
+def derive_id(started_at: datetime, seed: bytes) -> str:
+    """A call_id: UUIDv7 (RFC 9562) whose 74 free bits are derived from `seed`, so that the same sighting of the same
+    call always has the same id. The time part keeps ids in the order of `started_at`.
+    """
+    ms = max(0, int((started_at - EPOCH).total_seconds() * 1000)) & ((1 << 48) - 1)
+    bits = int.from_bytes(hashlib.blake2b(seed, digest_size=10).digest(), "big")
+    free_a, free_b = (bits >> 62) & 0xFFF, bits & ((1 << 62) - 1)
+    return f"{(ms << 80) | (7 << 76) | (free_a << 64) | (2 << 62) | free_b:032x}"
 
 
 def whole(values: Iterable[int | None]) -> int | None:

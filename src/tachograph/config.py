@@ -1,0 +1,124 @@
+"""Settings: one table, four places.
+
+In: defaults < `tachograph.toml` < environment (`TACHOGRAPH_<NAME>`) < command line. Out: `Settings`.
+An unknown key is an error that names the nearest known one. `docs/settings.md` is generated from `SETTINGS`.
+What it must never know: what a setting does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = "tachograph.toml"
+PREFIX = "TACHOGRAPH_"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; one line that names it and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how long they are kept. Documented field by field in SETTINGS."""
+
+    store: str = "data"
+    listen: str = "127.0.0.1:4180"
+    prices: str = ""
+    calls_days: int = 90
+    minute_days: int = 14
+    hour_days: int = 730
+    service: str = ""
+    environment: str = ""
+    region: str = ""
+    team: str = ""
+    project: str = ""
+
+    @property
+    def address(self) -> str:
+        """The store as an address: `chdb:///absolute/path` or `http(s)://host`."""
+        if self.store.startswith(("http://", "https://", "chdb://")):
+            return self.store
+        return "chdb://" + str(Path(self.store).expanduser().resolve())
+
+    @property
+    def attribution(self) -> dict[str, str]:
+        """The defaults for calls that do not say who is asking."""
+        names = ("service", "environment", "region", "team", "project")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+SETTINGS: Mapping[str, str] = {
+    "store": "data folder of the embedded store, or `http(s)://user:password@host:8123/database` of ClickHouse",
+    "listen": "address of the JSON API, `host:port`; loopback only",
+    "prices": "TOML file of contract prices, aliases and self-hosted capacity that win over the public list",
+    "calls_days": "how many days single calls are kept",
+    "minute_days": "how many days minute roll-ups are kept",
+    "hour_days": "how many days hour roll-ups are kept",
+    "service": "`service.name` of calls that name none",
+    "environment": "`deployment.environment.name` of calls that name none",
+    "region": "`cloud.region` of calls that name none",
+    "team": "team of calls that name none",
+    "project": "project of calls that name none",
+}
+
+
+def load(
+    environment: Mapping[str, str], file: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings in force. SettingsError, in one line, for a key or value that cannot be used.
+
+    file: None reads `tachograph.toml` of the working directory where it exists.
+    """
+    values: dict[str, Any] = {}
+    path = file if file is not None else Path(FILE)
+    if file is not None or path.is_file():
+        values.update(_checked(_read(path), str(path)))
+    told = {key[len(PREFIX) :].lower(): value for key, value in environment.items() if key.startswith(PREFIX)}
+    values.update(_checked(told, "environment", spell=lambda key: PREFIX + key.upper()))
+    values.update(_checked({k: v for k, v in (overrides or {}).items() if v is not None}, "command line"))
+    return Settings(**values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}: check the path given by --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+
+
+def _checked(values: Mapping[str, Any], where: str, spell: Callable[[str], str] = str) -> dict[str, Any]:
+    known = {field.name: field.type for field in dataclasses.fields(Settings)}
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            hint = f"did you mean {spell(near[0])}?" if near else "known: " + ", ".join(map(spell, known))
+            raise SettingsError(f"{where}: unknown setting {spell(key)!r}: {hint}")
+        checked[key] = _value(key, value, known[key] == "int", f"{where}: {spell(key)}")
+    return checked
+
+
+def _value(key: str, value: Any, is_int: bool, where: str) -> Any:
+    if is_int:
+        try:
+            days = int(value)
+        except (TypeError, ValueError):
+            days = -1
+        if days < 1 or isinstance(value, (bool, float)) or days > 36500:
+            raise SettingsError(f"{where} is {value!r}: give a whole number of days from 1 to 36500")
+        return days
+    if not isinstance(value, str):
+        raise SettingsError(f"{where} is {value!r}: give text in quotes")
+    if key == "listen":
+        host, _, port = value.rpartition(":")
+        if not port.isdigit() or int(port) > 65535 or host not in ("127.0.0.1", "localhost", "[::1]"):
+            raise SettingsError(f"{where} is {value!r}: give a loopback address such as 127.0.0.1:4180")
+    return value
