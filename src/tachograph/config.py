@@ -30,9 +30,9 @@ class Settings:
     store: str = "data"
     listen: str = "127.0.0.1:4180"
     prices: str = ""
-    calls_days: int = 90
-    minute_days: int = 14
-    hour_days: int = 730
+    calls_days: int = 3650
+    minute_days: int = 90
+    hour_days: int = 3650
     service: str = ""
     environment: str = ""
     region: str = ""
@@ -45,6 +45,11 @@ class Settings:
         if self.store.startswith(("http://", "https://", "chdb://")):
             return self.store
         return "chdb://" + str(Path(self.store).expanduser().resolve())
+
+    @property
+    def retention_days(self) -> dict[str, int]:
+        """How long each table is kept, in days."""
+        return {"calls": self.calls_days, "minute": self.minute_days, "hour": self.hour_days}
 
     @property
     def attribution(self) -> dict[str, str]:

@@ -59,6 +59,17 @@ class Figures:
         if call.ttft_ms is not None:
             self.ttfts.append(call.ttft_ms)
 
+    def merge(self, other: Figures) -> None:
+        """Count the calls of another Figures in."""
+        for name in ("calls", "errors", "input_tokens", "output_tokens", "cache_read", "reported"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("unpriced", "unknown_usage", "timed_tokens", "timed_ms"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        if other.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or Decimal(0)) + other.cost_usd
+        self.durations.extend(other.durations)
+        self.ttfts.extend(other.ttfts)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; null where nothing was known."""
         tokens = self.input_tokens + self.output_tokens
@@ -112,6 +123,20 @@ class Summary:
         self.first = call.started_at if self.first is None else min(self.first, call.started_at)
         self.last = call.started_at if self.last is None else max(self.last, call.started_at)
 
+    def merge(self, other: Summary) -> None:
+        """Count the calls of another Summary in: merging gives what counting all calls at once would give."""
+        self.total.merge(other.total)
+        for mine, theirs in (
+            (self.by_model, other.by_model),
+            (self.by_day, other.by_day),
+            (self.by_day_and_model, other.by_day_and_model),
+        ):
+            _merge(mine, theirs)
+        self.unpriced.update(other.unpriced)
+        self.sightings += other.sightings
+        self.first = min((moment for moment in (self.first, other.first) if moment), default=None)
+        self.last = max((moment for moment in (self.last, other.last) if moment), default=None)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
@@ -151,6 +176,11 @@ def quantiles(values: array[float]) -> dict[str, float | None]:
     }
     found["mean"] = round(math.fsum(ordered) / len(ordered), 3) if ordered else None
     return found
+
+
+def _merge(mine: dict[Any, Figures], theirs: dict[Any, Figures]) -> None:
+    for key, figures in theirs.items():
+        mine.setdefault(key, Figures()).merge(figures)
 
 
 def _dearest(item: tuple[tuple[str, str], Figures]) -> tuple[Decimal, int, tuple[str, str]]:

@@ -39,5 +39,7 @@ def moment(text: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError(f"{text!r} is no time: write now, today, 30d (ago), 2026-11-23 or 2026-11-23T10:00:00Z") from None
+        raise ValueError(
+            f"{text!r} is no time: write now, today, 30d (ago), 2026-11-23 or 2026-11-23T10:00:00Z"
+        ) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import difflib
 import gzip
-import io
 import json
 import tomllib
 import zlib
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 from tachograph.call import BY_NAME, INPUT_PARTS, OUTPUT_PARTS, Call, Kind, from_dict, typed, whole
 from tachograph.flow import Refused
 
-LINE_CHARS_MAX = 1024 * 1024
+LINE_BYTES_MAX = 1024 * 1024
 # Members that other commands of ours put beside the fields of a Call.
 BESIDE = frozenset({"file"})
 
@@ -88,14 +87,19 @@ def _numbered(path: Path, make: Callable[[_Rows], _Made]) -> Iterator[Line]:
 
 
 def _lines(raw: BinaryIO, path: Path) -> _Rows:
-    """(number, bytes read so far, text) of every line. Refused for a gzip file that is none."""
+    """(number, bytes of the file read so far, text) of every line. A line over the limit is cut there."""
     packed = path.suffix == ".gz"
-    plain = gzip.GzipFile(fileobj=raw) if packed else raw
-    text = io.TextIOWrapper(plain, encoding="utf-8", errors="replace", newline="")
-    done = 0
-    for number, line in enumerate(text, 1):
+    source: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if packed else raw
+    number, done = 0, 0
+    while line := source.readline(LINE_BYTES_MAX):
+        number += 1
         done += len(line)
-        yield number, raw.tell() if packed else done, line
+        while not line.endswith(b"\n") and (rest := source.readline(LINE_BYTES_MAX)):
+            done += len(rest)
+            line = line[:LINE_BYTES_MAX] + b" "  # longer than the limit: it will be refused by its length
+            if rest.endswith(b"\n"):
+                break
+        yield number, raw.tell() if packed else done, line.decode("utf-8", "replace")
 
 
 def _json_line(text: str) -> Callable[[], Call] | None:
@@ -110,8 +114,8 @@ def _json_line(text: str) -> Callable[[], Call] | None:
 
 
 def _object(text: str) -> dict[str, Any]:
-    if len(text) > LINE_CHARS_MAX:
-        raise ValueError(f"line of {len(text)} characters: at most {LINE_CHARS_MAX} are read")
+    if len(text.encode()) > LINE_BYTES_MAX:
+        raise ValueError(f"line over {LINE_BYTES_MAX} bytes")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

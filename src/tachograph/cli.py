@@ -1,0 +1,297 @@
+"""The command line: arguments in, text or JSON out. Exit codes: 0 fine, 2 what was given cannot be used, 3 busy.
+
+What it must never do: compute; every figure comes from the rooms below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from tachograph import __version__, app, show, when
+from tachograph.call import Call, to_dict
+from tachograph.config import Settings, load
+from tachograph.flow import Busy, Refused
+from tachograph.summary import summarise
+from tachograph.web.api import filters
+
+commands = typer.Typer(
+    name="tachograph",
+    help="Records what every call to a language model did: tokens, latency, model version, cost, and who asked.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+Store = Annotated[str | None, typer.Option("--store", help="Data folder or address of the store.", show_default="data")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file.", show_default="tachograph.toml")]
+Prices = Annotated[Path | None, typer.Option("--prices", help="Price file that wins over the public list.")]
+Since = Annotated[str, typer.Option(help="From: 30d (ago), 24h, today, 2026-11-23, RFC 3339.")]
+Until = Annotated[str, typer.Option(help="To, exclusive; written likewise.")]
+Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="NAME=VALUE; A,B for several; null for none.")]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        commands(standalone_mode=False)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted: what was reported as stored is stored", 130)
+    except Busy as busy:
+        _fail(str(busy), 3)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except app.EXPECTED as wrong:
+        _fail(str(wrong), 2)
+    except Exception as wrong:
+        if hasattr(wrong, "format_message"):  # what typer says about arguments
+            _fail(wrong.format_message(), 2)
+        raise
+
+
+def _fail(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    print(f"tachograph: {line}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def _settings(config: Path | None = None, **overrides: Any) -> Settings:
+    told = {name: str(value) for name, value in overrides.items() if value is not None}
+    return load(os.environ, config, told)
+
+
+def _console() -> Console:
+    return Console(soft_wrap=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, separators=(",", ":")))  # noqa: T201
+
+
+@commands.command()
+def read(
+    files: Files,
+    at: Annotated[str | None, typer.Option(help="Price as of this day instead of the day of the call.")] = None,
+    table: Annotated[bool, typer.Option("--table", help="A table instead of JSON lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines; the default.")] = False,
+    config: Config = None,
+    prices: Prices = None,
+) -> None:
+    """Read recorded exchanges: one JSON Call per line, priced, with `file` added.
+
+    A file that is none is an error line on stderr; the rest is read, and the exit code is 2.
+    """
+    settings = _settings(config, prices=prices)
+    priced_at = when.moment(at, app.now()) if at else None
+    rows, failed = [], 0
+    for path, result in app.read_recordings(files, settings, priced_at):
+        if isinstance(result, Refused):
+            failed += 1
+            print(f"tachograph: {result}", file=sys.stderr)  # noqa: T201
+        elif table and not as_json:
+            rows += [{"file": str(path), **to_dict(call)} for call in result]
+        else:
+            for call in result:
+                _print_json({"file": str(path), **to_dict(call)})
+    if rows:
+        show.calls(_console(), rows)
+    if failed:
+        raise typer.Exit(2)
+
+
+@commands.command()
+def summary(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.jsonl...", help="JSON lines of Calls.")],
+    as_json: AsJson = False,
+) -> None:
+    """Sum up JSON lines of Calls, without a server: cost, latency per 1,000 tokens, models, days, percentiles."""
+    bad: list[str] = []
+    value = summarise(_good(app.lines(files), bad)).to_dict()
+    if as_json:
+        _print_json(value)
+    else:
+        show.summary(_console(), value, ", ".join(map(str, files)))
+    _report(bad)
+
+
+def _good(lines: Iterable[Any], bad: list[str]) -> Iterator[Call]:
+    for line in lines:
+        if line.call is None:
+            bad.append(line.error)
+        else:
+            yield line.call
+
+
+def _report(bad: list[str]) -> None:
+    """Bad lines by number, the first of them in full; exit code 2."""
+    for error in bad[:20]:
+        print(f"tachograph: {error}", file=sys.stderr)  # noqa: T201
+    if len(bad) > 20:
+        print(f"tachograph: ... and {len(bad) - 20} more bad lines", file=sys.stderr)  # noqa: T201
+    if bad:
+        raise typer.Exit(2)
+
+
+@commands.command("import")
+def import_(
+    files: Files,
+    mapping: Annotated[str | None, typer.Option(help="For traces: a shipped mapping, or a mapping file.")] = None,
+    as_json: AsJson = False,
+    store: Store = None,
+    config: Config = None,
+    prices: Prices = None,
+) -> None:
+    """Store Calls: JSON lines of Calls, recorded exchanges, or traces (CSV, JSON lines) with a mapping.
+
+    Running it again continues where it stopped and stores nothing twice. A bad line is reported by number.
+    """
+    settings = _settings(config, store=store, prices=prices)
+    with app.opened(settings) as data, _progress() as progress:
+        result = app.import_files(files, settings, data, mapping=mapping, tick=_ticker(progress))
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _console().print(result.line())
+    _report(result.bad)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[calls]:,} calls"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _ticker(progress: Progress) -> Any:
+    tasks: dict[str, Any] = {}
+
+    def tick(name: str, done: int, total: int, calls: int) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name[-60:], total=total, calls=0)
+        progress.update(tasks[name], completed=done, calls=calls)
+
+    return tick
+
+
+@commands.command()
+def ask(
+    measures: Annotated[list[str], typer.Argument(metavar="MEASURE...", help="What to measure: see docs/measures.md.")],
+    by: Annotated[list[str] | None, typer.Option("--by", "-b", help="Group by a dimension, or tags.KEY.")] = None,
+    where: Where = None,
+    since: Since = "24h",
+    until: Until = "now",
+    step: Annotated[str | None, typer.Option(help="One point per 1m, 1h, 1d, ...")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many rows, the largest first.", min=1)] = None,
+    as_json: AsJson = False,
+    store: Store = None,
+    config: Config = None,
+) -> None:
+    """Ask the store: measures by dimensions over time."""
+    settings = _settings(config, store=store)
+    with app.opened(settings) as data:
+        answer = data.ask(
+            _listed(measures),
+            by=_listed(by or []),
+            where=filters(where or []),
+            since=when.moment(since, app.now()),
+            until=when.moment(until, app.now()),
+            step=when.width(step) if step else None,
+            limit=limit,
+        )
+    if as_json:
+        _print_json(answer.to_dict())
+    else:
+        show.series(_console(), answer)
+
+
+def _listed(values: list[str]) -> list[str]:
+    return [word for value in values for word in value.split(",") if word]
+
+
+@commands.command()
+def explain(
+    call_id: Annotated[str, typer.Argument(metavar="CALL_ID", help="32 hex digits, as `read` and `ask` show them.")],
+    file: Annotated[Path | None, typer.Option(help="Look in JSON lines of Calls instead of the store.")] = None,
+    as_json: AsJson = False,
+    store: Store = None,
+    config: Config = None,
+    prices: Prices = None,
+) -> None:
+    """Print the multiplication behind the cost of one call."""
+    settings = _settings(config, store=store, prices=prices)
+    call = app.find(call_id, settings, file)
+    explanation = app.explained(call, app.price_book(settings))
+    if as_json:
+        _print_json({"call": to_dict(call), "explanation": explanation.to_dict()})
+    else:
+        print(explanation.text())  # noqa: T201
+
+
+@commands.command()
+def doctor(as_json: AsJson = False, store: Store = None, config: Config = None) -> None:
+    """Check that everything which is needed is there, and say what to do about what is not."""
+    rows = app.checks(_settings(config, store=store))
+    if as_json:
+        _print_json([{"ok": fine, "check": what, "detail": how} for fine, what, how in rows])
+    else:
+        show.checks(_console(), rows)
+    if not all(fine for fine, _, _ in rows):
+        raise typer.Exit(2)
+
+
+@commands.command()
+def up(
+    files: Annotated[list[Path] | None, typer.Option("--with", help="Import these recordings first.")] = None,
+    store: Store = None,
+    listen: Annotated[str | None, typer.Option(help="Address of the API, loopback only.")] = None,
+    config: Config = None,
+    prices: Prices = None,
+) -> None:
+    """Start the store and the JSON API, and keep them running."""
+    settings = _settings(config, store=store, listen=listen, prices=prices)
+    app.serve(
+        settings,
+        files or [],
+        say=_console().print,
+        summarised=lambda value, title: show.summary(_console(), value, title),
+    )
+
+
+@commands.command()
+def demo(
+    real: Annotated[Path, typer.Option(help="Folder with `wire` recordings and `traces`.")] = Path("../shared/data"),
+    as_json: AsJson = False,
+    store: Store = None,
+    config: Config = None,
+) -> None:
+    """Fill the store with recordings and traces where there are any, else with a generated day, and sum it up."""
+    settings = _settings(config, store=store)
+    with app.opened(settings) as data, _progress() as progress:
+        title, value = app.demo(real, settings, data, tick=_ticker(progress))
+    if as_json:
+        _print_json(value)
+    else:
+        show.summary(_console(), value, title)
+
+
+@commands.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)  # noqa: T201

@@ -1,0 +1,204 @@
+"""Files -> complete Calls -> a sink, in batches that count once.
+
+In: paths (files or folders), the door that reads them, the price book, a sink. Out: what was accepted, stored, already
+there, and which lines were bad. Ids and batch tokens are derived from what is read, so that an import that was
+interrupted is simply run again; where the sink remembers positions, it continues there.
+What it must never know: SQL, providers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from tachograph import __version__
+from tachograph.call import Call, to_json
+from tachograph.capture import recordings
+from tachograph.capture.lines import Line, TraceMapping, load_mapping, read_calls, read_trace
+from tachograph.flow import Refused
+from tachograph.health import Health
+from tachograph.normalise import Circumstances, complete, from_exchange
+from tachograph.pricing import PriceBook
+from tachograph.summary import Summary
+
+BATCH_CALLS_MAX = 5000
+BAD_LINES_MAX = 1000  # kept in words; more are only counted
+
+Tick = Callable[[str, int, int, int], None]  # (file, bytes done, bytes in all, calls so far)
+
+
+class Target(Protocol):
+    """What an import needs of a store."""
+
+    def write(self, calls: list[Call], token: str) -> int:
+        """Make calls durable; how many were new."""
+        ...
+
+
+@dataclass(slots=True)
+class Imported:
+    """What came of it: accepted = stored + deduplicated; bad lines stand beside."""
+
+    files: int = 0
+    accepted: int = 0
+    stored: int = 0
+    refused: int = 0
+    bad: list[str] = field(default_factory=list)
+    summary: Summary = field(default_factory=Summary)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "files": self.files,
+            "accepted": self.accepted,
+            "stored": self.stored,
+            "deduplicated": self.accepted - self.stored,
+            "refused": self.refused,
+            "errors": self.bad,
+        }
+
+    def line(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.stored:,} calls stored from {self.files:,} files, "
+            f"{self.accepted - self.stored:,} were there already, {self.refused:,} lines refused"
+        )
+
+    def add(self, other: Imported) -> None:
+        """Count another import in."""
+        self.files += other.files
+        self.accepted += other.accepted
+        self.stored += other.stored
+        self.refused += other.refused
+        self.bad += other.bad
+        self.summary.merge(other.summary)
+
+    def wrong(self, reason: str) -> None:
+        """Count a line or a file that could not be taken."""
+        self.refused += 1
+        if len(self.bad) < BAD_LINES_MAX:
+            self.bad.append(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """The parts of an import. tick: told how far it is."""
+
+    book: PriceBook
+    target: Target
+    health: Health
+    attribution: Mapping[str, str]
+    received_at: datetime
+    tick: Tick
+
+    def run(self, paths: Sequence[Path], mapping: str | None = None) -> Imported:
+        """Import everything. Refused for a path or a mapping that cannot be used at all."""
+        result = Imported()
+        trace = load_mapping(mapping) if mapping else None
+        for path in expanded(paths):
+            result.files += 1
+            if trace is None and path.suffix == ".json":
+                self._recording(path, result)
+            else:
+                self._lines(path, trace, result)
+        return result
+
+    def calls(self, calls: Iterable[Call], name: str, total: int) -> Imported:
+        """Import Calls that are at hand, `total` of them."""
+        result = Imported()
+        source = iter(calls)
+        while batch := list(itertools.islice(source, BATCH_CALLS_MAX)):
+            complete(batch, self.book, self._circumstances("import"), seed=b"")
+            self._store(batch, result)
+            self.tick(name, result.accepted, total, result.accepted)
+        return result
+
+    def _recording(self, path: Path, result: Imported) -> None:
+        try:
+            calls = from_exchange(recordings.load(path), self.book, self._circumstances("recording"))
+        except Refused as refused:
+            self._wrong(result, str(refused), refused.reason)
+            return
+        self._store(calls, result)
+        self.tick(str(path), 1, 1, len(calls))
+
+    def _lines(self, path: Path, trace: TraceMapping | None, result: Imported) -> None:
+        total = path.stat().st_size
+        circumstances = self._circumstances(f"import {trace.name}" if trace else "import")
+        lines = read_trace(path, trace) if trace else read_calls(path)
+        batch: list[Call] = []
+        done = 0
+        for line in lines:
+            if line.call is None:
+                self._wrong(result, line.error, "bad_line")
+                continue
+            seed = _seed(line, trace)
+            batch += complete([line.call], self.book, circumstances, seed=seed)
+            if len(batch) >= BATCH_CALLS_MAX:
+                done += self._store(batch, result)
+                batch = []
+                self.tick(str(path), line.at, total, done)
+        done += self._store(batch, result)
+        self.tick(str(path), total, total, done)
+
+    def _store(self, calls: list[Call], result: Imported) -> int:
+        if not calls:
+            return 0
+        stored = self.target.write(calls, token(calls))
+        result.accepted += len(calls)
+        result.stored += stored
+        self.health.add("calls_accepted_total", len(calls), "import")
+        self.health.add("calls_stored_total", stored)
+        self.health.add("calls_deduplicated_total", len(calls) - stored)
+        for call in calls:
+            self.health.flags(call.flags)
+            result.summary.add(call)
+        return len(calls)
+
+    def _wrong(self, result: Imported, message: str, reason: str) -> None:
+        result.wrong(message)
+        self.health.add("calls_refused_total", 1, reason)
+
+    def _circumstances(self, source: str) -> Circumstances:
+        return Circumstances(self.received_at, f"{source} {__version__}", attribution=self.attribution)
+
+
+def expanded(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files as they are; of folders all that can be read, in order. Refused for a path that is not there."""
+    for path in paths:
+        if path.is_dir():
+            below = sorted(file for file in path.rglob("*") if file.is_file() and _readable(file))
+            if not below:
+                raise Refused("empty", f"{path}: no .json, .jsonl or .csv file below this folder")
+            yield from below
+        elif path.exists():
+            yield path
+        else:
+            raise Refused("unreadable", f"{path}: no such file or folder")
+
+
+def _readable(path: Path) -> bool:
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    kept = bool(suffixes) and suffixes[-1] in (".json", ".jsonl", ".ndjson", ".csv")
+    return kept and not path.name.endswith((".expected.json", "index.jsonl"))
+
+
+def token(calls: Sequence[Call]) -> str:
+    """Names a batch by what is in it: the same calls again are the same batch."""
+    digest = hashlib.blake2b(digest_size=16)
+    for call in calls:
+        digest.update(bytes.fromhex(call.call_id))
+    return digest.hexdigest()
+
+
+def _seed(line: Line, trace: TraceMapping | None) -> bytes:
+    """Of a trace's row: its number and its values, so that equal rows of a trace stay different calls."""
+    assert line.call is not None
+    if trace is None:
+        return to_json(line.call).encode()
+    return f"{trace.name}/{line.number}/{to_json(line.call)}".encode()

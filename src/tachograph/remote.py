@@ -1,0 +1,134 @@
+"""A store that another process has open, spoken to through that process's API.
+
+In: the same questions as a Store. Out: the same answers. An embedded store belongs to one process; while
+`tachograph up` runs, every other command asks it in this way.
+What it must never know: SQL, prices.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from tachograph.call import Call, from_dict, to_json
+from tachograph.flow import Busy, Refused
+from tachograph.series import Row, Series
+
+TIMEOUT_SECONDS = 120.0
+
+
+class Remote:
+    """The store behind `address` (`http://127.0.0.1:4180`)."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def write(self, calls: list[Call], token: str) -> int:
+        """Make calls durable; how many were new. Refused, Busy."""
+        body = "\n".join(map(to_json, calls)).encode()
+        headers = {"content-type": "application/x-ndjson", "idempotency-key": token}
+        return int(self._send("/api/v1/calls", body, headers)["stored"])
+
+    def ask(
+        self,
+        measures: list[str],
+        *,
+        by: list[str],
+        where: Mapping[str, Any],
+        since: datetime,
+        until: datetime,
+        step: timedelta | None,
+        limit: int | None,
+    ) -> Series:
+        """Answer a question."""
+        query = [("measure", measure) for measure in measures] + [("by", dimension) for dimension in by]
+        query += _window(where, since, until)
+        if step is not None:
+            query.append(("step", f"{round(step.total_seconds())}s"))
+        if limit is not None:
+            query.append(("limit", str(limit)))
+        return _series(self._get("/api/v1/ask", query), by)
+
+    def call(self, call_id: str) -> Call | None:
+        """One call."""
+        try:
+            return from_dict(self._get("/api/v1/calls/" + urllib.parse.quote(call_id), [])["call"])
+        except LookupError:
+            return None
+
+    def calls(
+        self, *, where: Mapping[str, Any], since: datetime, until: datetime, limit: int, before: str | None
+    ) -> list[Call]:
+        """The newest calls first."""
+        query = [*_window(where, since, until), ("limit", str(limit))]
+        if before:
+            query.append(("before", before))
+        return [from_dict(value) for value in self._get("/api/v1/calls", query)["calls"]]
+
+    def stats(self) -> dict[str, Any]:
+        """How much is stored."""
+        return dict(self._get("/api/v1/health", [])["store"])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _get(self, path: str, query: list[tuple[str, str]]) -> Any:
+        return self._send(path + ("?" + urllib.parse.urlencode(query) if query else ""), None, {})
+
+    def _send(self, path: str, body: bytes | None, headers: dict[str, str]) -> Any:
+        request = urllib.request.Request(self.address + path, body, headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
+        try:
+            with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as failure:
+            raise _failure(failure, self.address) from failure
+        except (OSError, ValueError) as failure:
+            raise Busy(f"{self.address} does not answer: {failure}: is `tachograph up` running?") from failure
+
+
+def _failure(failure: urllib.error.HTTPError, address: str) -> Exception:
+    try:
+        told = json.loads(failure.read())["error"]
+        kind, message = str(told["type"]), str(told["message"])
+    except (ValueError, KeyError, TypeError):
+        kind, message = "http_error", f"{address} answered {failure.code}"
+    if failure.code == 503:
+        return Busy(message, float(failure.headers.get("retry-after") or 1))
+    return LookupError(message) if failure.code == 404 else Refused(kind, message)
+
+
+def _window(where: Mapping[str, Any], since: datetime, until: datetime) -> list[tuple[str, str]]:
+    query = [("since", since.isoformat()), ("until", until.isoformat())]
+    for name, value in where.items():
+        text = "null" if value is None else ",".join(value) if isinstance(value, list) else str(value)
+        query.append(("where", f"{name}={text}"))
+    return query
+
+
+def _series(value: Mapping[str, Any], by: list[str]) -> Series:
+    measures: Mapping[str, str] = value["measures"]
+    seconds = value["step_seconds"]
+    rows = tuple(
+        Row(
+            tuple(record[name] for name in by),
+            datetime.fromisoformat(record["time"]) if "time" in record else None,
+            tuple(record[name] for name in measures),
+        )
+        for record in value["rows"]
+    )
+    return Series(
+        tuple(measures),
+        tuple(measures.values()),
+        tuple(by),
+        datetime.fromisoformat(value["since"]),
+        datetime.fromisoformat(value["until"]),
+        timedelta(seconds=seconds) if seconds else None,
+        str(value["table"]),
+        rows,
+    )
