@@ -35,6 +35,7 @@ def assemble(
     headers: Mapping[str, str],
     started_at: datetime | None,
     streamed: bool,
+    cut: bool,
     timing: Timing,
     at_us: int | None,
     end: End,
@@ -46,15 +47,15 @@ def assemble(
             part.provider, part.request_id = found.provider, part.request_id or found.request_id
             inner = Call(api=form.name, status=status, vantage="client", attempt=0)
             _fill(inner, part, form, started_at or part.created_at)
-            _outcome(inner, part, End.COMPLETE, streamed=False)
+            _outcome(inner, part, End.COMPLETE, cut=False)
             calls.append(inner)
         return calls
-    call = Call(api=form.name, status=status, streamed=streamed and (status is None or status < 400))
+    call = Call(api=form.name, status=status, streamed=streamed)
     _fill(call, found, form, started_at)
     call.attempt = _attempt(asked.headers)
     call.trace_id, call.parent_span_id = _traceparent(asked.headers)
     _latency(call, timing, at_us)
-    _outcome(call, found, end, streamed=call.streamed)
+    _outcome(call, found, end, cut=cut)
     return [call]
 
 
@@ -77,11 +78,11 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     call.tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
     if call.tool_calls is None and found.finish_reason is not None:
         call.tool_calls = 0
+    _usage(call, found, form)
     call.price_context = dict(found.price_context)
     if found.iterations:
         call.price_context["iterations"] = json.dumps(found.iterations, separators=(",", ":"))
     call.flag(*found.flags)
-    _usage(call, found, form)
 
 
 def _usage(call: Call, found: Found, form: Format) -> None:
@@ -97,14 +98,28 @@ def _usage(call: Call, found: Found, form: Format) -> None:
     if found.cost_usd is not None:
         call.cost_usd, call.cost_source = found.cost_usd.quantize(MONEY_STEP), "provider"
     if tokens is None:
+        _estimate(call, found)
         return
-    call.usage_source, call.usage_basis = "reported", tokens.basis
+    call.usage_source = "reported"
+    if any(getattr(tokens, part) is not None for part in PARTS):
+        call.usage_basis = tokens.basis  # billed by seconds alone: reported, but nothing was counted in tokens
     for part in PARTS:
         setattr(call, part, getattr(tokens, part))
     call.input_tokens, call.output_tokens = tokens.input_tokens, tokens.output_tokens
     if call.input_tokens is not None or call.output_tokens is not None:
         call.total_tokens = (call.input_tokens or 0) + (call.output_tokens or 0)
     call.flag(*tokens.flags)
+
+
+def _estimate(call: Call, found: Found) -> None:
+    """A stream whose usage never came: the pieces of its answer are close to its tokens. The input stays unknown."""
+    if not call.streamed or found.visible_pieces + found.reasoning_pieces == 0:
+        return
+    call.usage_source = "estimated"
+    call.flag("usage_estimated")
+    call.output_visible = found.visible_pieces
+    call.output_reasoning = found.reasoning_pieces or None
+    call.output_tokens = found.visible_pieces + found.reasoning_pieces
 
 
 def _latency(call: Call, timing: Timing, at_us: int | None) -> None:
@@ -130,10 +145,11 @@ def _latency(call: Call, timing: Timing, at_us: int | None) -> None:
             call.tpot_ms = round(after / ((call.output_tokens or 0) - 1), 3)
 
 
-def _outcome(call: Call, found: Found, end: End, *, streamed: bool) -> None:
+def _outcome(call: Call, found: Found, end: End, *, cut: bool) -> None:
     """error outranks aborted outranks truncated: what the provider said is better known than how it stopped."""
     if found.error_type is not None:
-        call.outcome, call.error_type, call.error_code = "error", found.error_type, found.error_code
+        call.outcome = "aborted" if found.error_type == "cancelled" else "error"
+        call.error_type, call.error_code = found.error_type, found.error_code
     elif end in _ENDED:
         call.outcome, call.error_type = _ENDED[end]
     elif call.status is None:
@@ -142,9 +158,9 @@ def _outcome(call: Call, found: Found, end: End, *, streamed: bool) -> None:
         call.outcome, call.error_type, call.error_code = "error", "content_filter", found.finish
     elif found.finish_reason == "error":
         call.outcome, call.error_type, call.error_code = "error", "provider_error", found.finish
-    elif streamed and not found.terminal:
+    elif cut:
         call.outcome = "truncated"
-    if call.outcome == "aborted" and found.terminal:
+    if call.outcome == "aborted" and found.terminal and found.error_type is None:
         call.outcome, call.error_type = "ok", None  # everything had come before the client left
     if call.outcome != "ok" or call.usage_source != "missing":
         return

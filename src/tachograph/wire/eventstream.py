@@ -1,8 +1,9 @@
 """AWS event-stream framing (`application/vnd.amazon.eventstream`): bytes in pieces of any size -> events.
 
 Frame: u32 total | u32 headers length | u32 CRC of those 8 bytes | headers | payload | u32 CRC of all before.
-Source: providers.md A5. A frame whose length or checksum does not hold ends the reading (there is no way to find
-the next one): it is counted in `damaged`. A payload over `PAYLOAD_BYTES_MAX` is passed through a `Sieve`.
+Source: providers.md A5. A frame whose length or checksum does not hold ends the reading where it stands in the way of
+finding the next one; else the frame alone is lost. Both are counted in `damaged`. A payload over `PAYLOAD_BYTES_MAX`
+is passed through a `Sieve` while it comes, so that memory stays bounded up to the 16 MiB that AWS allows and above.
 What it must never know: what an event means.
 """
 
@@ -16,8 +17,9 @@ from typing import Any
 from tachograph.wire.sieve import Sieve
 from tachograph.wire.values import NOT_JSON, decoded
 
-PAYLOAD_BYTES_MAX = 1024 * 1024
-FRAME_BYTES_MAX = 24 * 1024 * 1024  # AWS's own limit is 16 MiB of payload
+PAYLOAD_BYTES_MAX = 256 * 1024
+HEADERS_BYTES_MAX = 128 * 1024  # AWS's own limit, as is 16 MiB for the payload
+FRAME_BYTES_MAX = 24 * 1024 * 1024
 
 _PRELUDE = struct.Struct(">III")
 _FIXED = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}  # bytes of a header value by its type
@@ -32,72 +34,130 @@ class Frames:
 
     def __init__(self) -> None:
         self.damaged = 0
+        self.cut = False
         self._buffer = bytearray()
+        self._long: _LongFrame | None = None
         self._lost = False
 
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
         """The events that this piece completed."""
-        if self._lost:
-            return []
-        self._buffer += data
         out: list[tuple[str, Any]] = []
-        while len(self._buffer) >= 12:
-            total, headers_length, checksum = _PRELUDE.unpack_from(self._buffer)
-            whole = 16 <= total <= FRAME_BYTES_MAX and headers_length <= total - 16
-            if not whole or binascii.crc32(self._buffer[:8]) != checksum:
-                self._give_up()
-                break
-            if len(self._buffer) < total:
-                break
-            frame = bytes(self._buffer[:total])
-            del self._buffer[:total]
-            if binascii.crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
-                self.damaged += 1
-                continue
-            out.append(self._event(_headers(frame[12 : 12 + headers_length]), frame[12 + headers_length : -4]))
+        if self._lost:
+            return out
+        self._buffer += data
+        while self._frame(out):
+            pass
         return out
 
     def finish(self) -> list[tuple[str, Any]]:
         """Nothing more comes; half a frame is damage."""
-        if self._buffer:
+        if self._buffer or self._long is not None:
             self._give_up()
+            self.cut = True
         return []
+
+    def _frame(self, out: list[tuple[str, Any]]) -> bool:
+        """Read one frame off the buffer; False where more bytes are needed."""
+        if self._long is not None:
+            return self._more(out)
+        if len(self._buffer) < 12:
+            return False
+        total, headers_length, checksum = _PRELUDE.unpack_from(self._buffer)
+        whole = 16 <= total <= FRAME_BYTES_MAX and headers_length <= min(total - 16, HEADERS_BYTES_MAX)
+        if not whole or binascii.crc32(self._buffer[:8]) != checksum:
+            self._give_up()
+            return False
+        if total > PAYLOAD_BYTES_MAX:
+            return self._begin_long(total, headers_length)
+        if len(self._buffer) < total:
+            return False
+        frame = bytes(self._buffer[:total])
+        del self._buffer[:total]
+        if binascii.crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
+            self.damaged += 1
+            return True
+        value = self._value(frame[12 + headers_length : -4])
+        self._say(_headers(frame[12 : 12 + headers_length]), value, out)
+        return True
+
+    def _begin_long(self, total: int, headers_length: int) -> bool:
+        if len(self._buffer) < 12 + headers_length:
+            return False
+        self._long = _LongFrame(bytes(self._buffer[: 12 + headers_length]), total)
+        del self._buffer[: 12 + headers_length]
+        return True
+
+    def _more(self, out: list[tuple[str, Any]]) -> bool:
+        frame = self._long
+        assert frame is not None
+        piece = bytes(self._buffer[: frame.missing])
+        del self._buffer[: len(piece)]
+        frame.payload(piece)
+        if frame.missing or len(self._buffer) < 4:
+            return False
+        whole = frame.checksum == int.from_bytes(self._buffer[:4], "big")
+        del self._buffer[:4]
+        self._long = None
+        values = frame.values()
+        if whole and len(values) == 1:
+            self._say(_headers(frame.headers), values[0], out)
+        else:
+            self.damaged += 1
+        return True
 
     def _give_up(self) -> None:
         self.damaged += 1
         self._lost = True
         self._buffer.clear()
+        self._long = None
 
-    def _event(self, headers: dict[str, str], payload: bytes) -> tuple[str, Any]:
+    def _say(self, headers: dict[str, str], value: Any, out: list[tuple[str, Any]]) -> None:
         kind = headers.get(":message-type", "event")
         if kind == "exception":
             name = "exception:" + headers.get(":exception-type", "")
         elif kind == "error":
             name = "error:" + headers.get(":error-code", "")
+            value = value if isinstance(value, dict) and value else {"message": headers.get(":error-message", "")}
         else:
             name = headers.get(":event-type", "")
-        value = self._value(payload)
         if name == "chunk" and isinstance(value, dict) and isinstance(value.get("bytes"), str):
-            try:
-                value = self._value(base64.b64decode(value["bytes"]))
-            except (ValueError, binascii.Error):
-                self.damaged += 1
-                value = NOT_JSON
-        if kind == "error" and not isinstance(value, dict):
-            value = {"message": headers.get(":error-message", "")}
-        return name, value
+            value = self._unwrapped(value["bytes"])
+        if value is not NOT_JSON:
+            out.append((name, value))
+
+    def _unwrapped(self, text: str) -> Any:
+        try:
+            return self._value(base64.b64decode(text))
+        except ValueError:
+            self.damaged += 1
+            return NOT_JSON
 
     def _value(self, payload: bytes) -> Any:
-        if not payload:
-            return {}
-        if len(payload) > PAYLOAD_BYTES_MAX:
-            sieve = Sieve()
-            values = sieve.feed(payload) + sieve.finish()
-            return values[0] if values else NOT_JSON
-        value = decoded(payload)
+        value = decoded(payload) if payload else {}
         if value is NOT_JSON:
             self.damaged += 1
         return value
+
+
+class _LongFrame:
+    """A frame whose payload is not held: its checksum and its sieve run along."""
+
+    def __init__(self, start: bytes, total: int) -> None:
+        self.headers = start[12:]
+        self.missing = total - len(start) - 4
+        self.checksum = binascii.crc32(start)
+        self._sieve = Sieve()
+        self._values: list[Any] = []
+
+    def payload(self, piece: bytes) -> None:
+        """More of the payload."""
+        self.missing -= len(piece)
+        self.checksum = binascii.crc32(piece, self.checksum)
+        self._values = (self._values + self._sieve.feed(piece))[:2]  # two are as wrong as many
+
+    def values(self) -> list[Any]:
+        """The payload's value, in a list; none or two where it is no document."""
+        return self._values + self._sieve.finish()
 
 
 def _headers(data: bytes) -> dict[str, str]:

@@ -10,45 +10,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any
 
 from tachograph.call import Call
 from tachograph.wire import errors
 from tachograph.wire.assemble import assemble
-from tachograph.wire.encoding import Decoder, Undecodable, supported
-from tachograph.wire.eventstream import Frames
+from tachograph.wire.body import Body
 from tachograph.wire.exchange import End, Request
 from tachograph.wire.format import Asked, Format, asked
 from tachograph.wire.found import Found, mapping
 from tachograph.wire.headers import read_headers
 from tachograph.wire.providers import provider as provider_of
 from tachograph.wire.sieve import Sieve
-from tachograph.wire.sse import EventStream
 from tachograph.wire.timing import Timing
-from tachograph.wire.values import NOT_JSON, Document, Values, decoded
+from tachograph.wire.values import decoded
 
-SNIFF_BYTES = 64
 REQUEST_BYTES_WHOLE = 256 * 1024
-ERROR_TEXT_BYTES = 2048
-
-
-class Framing(Protocol):
-    """Bytes -> (event name, JSON value)."""
-
-    @property
-    def damaged(self) -> int:
-        """Events, tokens or frames that were none."""
-        ...
-
-    def feed(self, data: bytes) -> list[tuple[str, Any]]:
-        """The events that this piece completed."""
-        ...
-
-    def finish(self) -> list[tuple[str, Any]]:
-        """The events that the end of the input completed."""
-        ...
 
 
 class Reader:
@@ -70,6 +49,7 @@ class Reader:
     ) -> None:
         self._asked: Asked = asked(request, request_members(request))
         self._status, self._headers = status, {key.lower(): value for key, value in headers.items()}
+        self._failed = status is not None and status >= 400
         self.found = Found(provider=provider_of(self._asked.host, request.url, provider))
         self.format = _format(formats, self._asked, api)
         self.format.request(self.found, self._asked)
@@ -77,36 +57,32 @@ class Reader:
         self.found.stream_asked = stream if isinstance(stream, bool) else None
         self._started_at = started_at
         self._timing = Timing()
-        self._framing: Framing | None = None
-        self._decoder = self._new_decoder()
-        self._head = bytearray()
-        self._text = bytearray()
-        self._streamed = False
-        self._values = 0
+        self._messages = False
+        self._opaque = not self._failed and _OPAQUE.match(self._headers.get("content-type", "").lower()) is not None
+        self._body = Body(
+            self._headers,
+            status,
+            self._event,
+            lines=self.found.stream_asked is True or self.format.lines or self.format.name.startswith("ollama."),
+            array=self.format.name.startswith("gemini."),
+        )
 
     def feed(self, data: bytes, at_us: int | None = None) -> None:
         """A piece of the body, as it travelled."""
-        if not data:
-            return
-        for piece in self._decode(data):
-            self._plain(piece, at_us)
+        if data and not self._opaque:
+            self._body.feed(data, at_us)
 
     def message(self, sent: bool, value: Any, at_us: int | None = None) -> None:
         """A WebSocket message in place of a piece of a body."""
-        self._streamed = True
+        self._messages = True
         self._event("sent" if sent else "", value, at_us)
 
     def close(self, at_us: int | None = None, end: End = End.COMPLETE) -> list[Call]:
         """How it ended, and when. The Call; several for a file of batch results."""
-        if self._framing is None and self._head:
-            self._choose()
-            self._frame(bytes(self._head), None)
-        if self._framing is not None:
-            for name, value in self._framing.finish():
-                self._event(name, value, at_us)
-            if self._framing.damaged:
-                self.found.flags.add("body_damaged")
-        self._failures()
+        self._body.finish()
+        self.found.flags |= self._body.flags
+        if self._failed and self.found.error_type is None:
+            errors.note(self.found, None, self._status, self._headers)
         read_headers(self.found, self._headers, self._asked)
         return assemble(
             self.found,
@@ -116,109 +92,44 @@ class Reader:
             headers=self._headers,
             started_at=self._started_at or self._stamped(),
             streamed=self._streamed,
+            cut=self._cut,
             timing=self._timing,
             at_us=at_us,
             end=end,
         )
 
-    # from bytes to events
+    @property
+    def _streamed(self) -> bool:
+        if self._status is None:  # nothing came: what was asked for is all that is known
+            return self.found.stream_asked is True
+        return not self._failed and (self._messages or self._body.streamed)
 
-    def _new_decoder(self) -> Decoder | None:
-        encoding = self._headers.get("content-encoding", "")
-        if encoding.strip().lower() in ("", "identity"):
-            return None
-        if not supported(encoding):
-            self.found.flags.add("encoding_unknown")
-            return None
-        try:
-            return Decoder(encoding)
-        except Undecodable:
-            self.found.flags.add("encoding_unsupported")
-            return None
-
-    def _decode(self, data: bytes) -> list[bytes]:
-        if self._decoder is None:
-            return [data]
-        try:
-            return self._decoder.feed(data)
-        except Undecodable:
-            self.found.flags.add("body_damaged")
-            self._decoder = None
-            return []
-
-    def _plain(self, data: bytes, at_us: int | None) -> None:
-        if self._framing is None:
-            self._head += data
-            if len(self._head.lstrip()) < SNIFF_BYTES and not self._certain():
-                self._timing.piece(at_us)
-                return
-            self._choose()
-            data = bytes(self._head)
-        self._frame(data, at_us)
-
-    def _certain(self) -> bool:
-        """Whether the content type alone tells the framing."""
-        kind = self._headers.get("content-type", "").lower()
-        return any(word in kind for word in ("event-stream", "eventstream", "ndjson", "jsonl"))
-
-    def _choose(self) -> None:
-        kind = self._headers.get("content-type", "").lower()
-        head: bytes = bytes(self._head).lstrip()
-        if "vnd.amazon.eventstream" in kind:
-            self._framing, self._streamed = Frames(), True
-        elif head[:1] not in (b"{", b"[") and ("event-stream" in kind or _SSE_HEAD.match(head)):
-            self._framing, self._streamed = EventStream(), True
-        elif any(word in kind for word in ("ndjson", "jsonl", "stream+json")):
-            self._framing, self._streamed = Values(), True
-        elif self._status is not None and self._status >= 400:
-            self._framing = Document()
-        elif head[:1] == b"[" and self.format.name.startswith("gemini."):
-            self._framing, self._streamed = Values(), True
-        elif _JSON_LINES.match(head) and (self.found.stream_asked or self.format.name.startswith("ollama.")):
-            self._framing, self._streamed = Values(), self.found.stream_asked is not False
-        else:
-            self._framing = Document()
-
-    def _frame(self, data: bytes, at_us: int | None) -> None:
-        assert self._framing is not None
-        self._timing.piece(at_us)
-        if len(self._text) < ERROR_TEXT_BYTES:
-            self._text += data[:ERROR_TEXT_BYTES]
-        for name, value in self._framing.feed(data):
-            self._event(name, value, at_us)
+    @property
+    def _cut(self) -> bool:
+        """Whether the answer ended early. Of a body that could not be read nobody can say so."""
+        if self._body.unread:
+            return False
+        return self._body.cut or (self._streamed and not self.found.terminal)
 
     # from events to facts
 
     def _event(self, name: str, value: Any, at_us: int | None) -> None:
-        if value is NOT_JSON:
-            return
-        self._values += 1
-        failed = self._status is not None and self._status >= 400
-        if name != "sent" and value != "[DONE]" and (failed or _may_fail(value)):
-            self._error(value)
+        if name != "sent" and (self._failed or _may_fail(value)) and self.found.error_type is None:
+            errors.note(self.found, value, self._status, self._headers)
         if self.format.event(self.found, name, value):
             self.found.contents = True
             self._timing.content(at_us)
-
-    def _error(self, value: Any) -> None:
-        if self.found.error_type is None:
-            errors.note(self.found, value, self._status, self._headers)
-
-    def _failures(self) -> None:
-        if self._status is not None and self._status >= 400 and self.found.error_type is None:
-            value = decoded(bytes(self._text).strip()) if bytes(self._text).strip()[:1] in (b"{", b"[") else None
-            errors.note(self.found, None if value is NOT_JSON else value, self._status, self._headers)
-        elif self._text.strip() and not self._values and self._status is not None and self._status < 400:
-            self.found.flags.add("body_not_json")
 
     def _stamped(self) -> datetime | None:
         """When the exchange took place, as its own headers and body say; the door saw no clock."""
         date = self._headers.get("date")
         if date:
             try:
-                return parsedate_to_datetime(date)
-            except (ValueError, TypeError, IndexError):
-                pass
+                moment = parsedate_to_datetime(date)
+            except (ValueError, TypeError, IndexError, OverflowError):
+                return self.found.created_at
+            if 2001 <= moment.year < 2100:
+                return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return self.found.created_at
 
 
@@ -240,8 +151,7 @@ def request_members(request: Request) -> Mapping[str, Any]:
     return mapping(values[0]) if values else {}
 
 
-_SSE_HEAD = re.compile(rb"(data|event|id|retry)?:")
-_JSON_LINES = re.compile(rb"\{")
+_OPAQUE = re.compile(r"(audio|image|video)/")  # spoken or drawn answers: there is nothing to read in them
 _FORM_FIELD = re.compile(rb'name="([^"]{1,64})"\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]{0,256})\r?\n')
 
 
@@ -266,4 +176,4 @@ def _format(formats: Sequence[Format], request: Asked, api: str | None) -> Forma
         for candidate in formats:
             if candidate.name == api:
                 return candidate
-    return next(candidate for candidate in formats if candidate.matches(request))
+    return next((candidate for candidate in formats if candidate.matches(request)), formats[-1])

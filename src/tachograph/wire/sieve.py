@@ -1,10 +1,10 @@
 """JSON in pieces, in bounded memory: what is too long to matter is dropped while it passes.
 
-In: bytes of one or more JSON values, in chunks of any size. Out: Python values of bounded size.
-Long strings are cut, long arrays and large objects lose their tail (telemetry members are always kept), deep
-nesting is flattened to None. Used where a value is too large to hold (base64 images, embeddings, repeated
-citations) and where values arrive piecewise (a JSON array that is a stream). Never raises: bytes that are no
-JSON are skipped and counted in `damaged`.
+In: bytes of one or more JSON values, in chunks of any size. Out: Python values of bounded size, each as soon as it
+is complete. Long strings are cut, long arrays, large objects and deep nesting lose their tail; telemetry members are
+kept wherever they stand. Used where a value is too large to hold (base64 images, embeddings, repeated citations) and
+where values arrive piecewise (a JSON array that is a stream). Never raises: bytes that are no JSON are skipped and
+counted in `damaged`. Linear in the bytes, however they are cut.
 What it must never know: which API the bytes belong to, beyond the member names that count tokens.
 """
 
@@ -14,88 +14,66 @@ import json
 import re
 from typing import Any
 
+from tachograph.wire.telemetry import KEPT, WHOLE
+
 STRING_BYTES_MAX = 4096
-ITEMS_MAX = 256
-DEPTH_MAX = 64
-NODES_MAX = 20_000
+NAME_BYTES_MAX = 256
 NUMBER_BYTES_MAX = 64
+ITEMS_MAX = 256
+SCALARS_MAX = 32  # of the numbers, strings and words of one array: vectors are content, and long
+DEPTH_MAX = 64
+KEPT_DEPTH_MAX = 3
+# What one value may weigh; the reserve is for telemetry that comes after the rest was already too much.
+NODES_MAX, NODES_RESERVED = 6000, 1000
+BYTES_MAX, BYTES_RESERVED = 256 * 1024, 64 * 1024
 
-# Members that are kept however full the value already is: they carry counts, names, verdicts and no content.
-KEPT = frozenset(
-    (
-        "cost",
-        "data",
-        "delta",
-        "details",
-        "done",
-        "error",
-        "errors",
-        "eval_count",
-        "finishReason",
-        "finish_reason",
-        "id",
-        "incomplete_details",
-        "interaction",
-        "message",
-        "meta",
-        "meta_info",
-        "metadata",
-        "metrics",
-        "model",
-        "modelVersion",
-        "predictions",
-        "promptFeedback",
-        "prompt_eval_count",
-        "provider",
-        "response",
-        "responseId",
-        "serviceTier",
-        "service_tier",
-        "statistics",
-        "status",
-        "stopReason",
-        "stop_reason",
-        "svg_usage",
-        "time_info",
-        "timings",
-        "total_tokens",
-        "type",
-        "usage",
-        "usageMetadata",
-        "usage_info",
-        "x_groq",
-    )
-)
-
-_SPACE = b" \t\r\n"
 _STRING_STOP = re.compile(rb'["\\]')
 _SCALAR_STOP = re.compile(rb'[\s,\]}\["{:]')
 _NEXT_TOKEN = re.compile(rb"[^\s]")
+_STRUCTURE = re.compile(rb'["{}\[\]]')
+# Fast paths: they match only what lies whole in the piece, and mean what the slow path would mean.
+_MEMBER = re.compile(rb'[\s,]*+"([^"\\]*+)"\s*+:\s*+')
+_STRING = re.compile(rb'"([^"\\]*+)"')
+_SCALAR = re.compile(rb"[^\s,\]}\[\"{:]++(?=[\s,\]}])")
+_UNSTRUCTURED = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+
+_NUMBER = re.compile(rb"(-?(?:0|[1-9]\d*))(\.\d+)?([eE][+-]?\d+)?")
+_WORDS: dict[bytes, Any] = {
+    b"true": True,
+    b"false": False,
+    b"null": None,
+    b"NaN": None,
+    b"Infinity": None,
+    b"-Infinity": None,
+}
 
 
 class Sieve:
     """Feeds on bytes, returns the top-level values completed by each piece.
 
     elements: an outermost array is a stream, so its elements are returned one by one instead of the array.
+    damaged: tokens that were no JSON. trimmed: something was dropped. cut: the input ended inside a value.
     """
 
     def __init__(self, *, elements: bool = False) -> None:
         self.damaged = 0
-        self.trimmed = 0
+        self.trimmed = False
+        self.cut = False
         self._elements = elements
+        self._in_stream = False  # inside the outermost array of a stream
         self._stack: list[_Open] = []
-        self._out: list[Any] = []
+        self._skipped = 0  # containers open inside (and with) one that is dropped
         self._nodes = 0
+        self._bytes = 0
         self._text: bytearray | None = None  # inside a string: the part that is kept
         self._escape = False
         self._scalar = bytearray()
+        self._out: list[Any] = []
 
     @property
     def open(self) -> bool:
-        """Whether a value has begun and not ended (the outer array of a stream does not count)."""
-        if self._text is not None or self._scalar:
-            return True
-        return any(not (level.stream) for level in self._stack)
+        """Whether something has begun and not ended: a value, or the outer array of a stream."""
+        return bool(self._stack or self._in_stream or self._skipped or self._scalar or self._text is not None)
 
     def feed(self, data: bytes) -> list[Any]:
         """The values that this piece completed, in order."""
@@ -103,6 +81,8 @@ class Sieve:
         while at < end:
             if self._text is not None:
                 at = self._string(data, at)
+            elif self._skipped:
+                at = self._skip(data, at)
             elif self._scalar:
                 at = self._rest_of_scalar(data, at)
             else:
@@ -114,47 +94,64 @@ class Sieve:
         """The values completed by the end of the input; an open container is returned as far as it came."""
         if self._scalar:
             self._end_scalar()
+        self.cut = self.open
         if self._text is not None:
             self._end_string()
-            self.damaged += 1
+        self._skipped, self._in_stream = 0, False
         while self._stack:
-            if not self._stack[-1].stream:
-                self.damaged += 1
             self._close()
+        self.damaged += self.cut
         out, self._out = self._out, []
         return out
 
     def _token(self, data: bytes, at: int) -> int:
-        found = _NEXT_TOKEN.search(data, at)
+        level = self._stack[-1] if self._stack else None
+        if level is not None and level.full:
+            found = _STRUCTURE.search(data, at)
+        elif level is not None and level.is_object and not level.name_seen:
+            member = _MEMBER.match(data, at)
+            if member is not None:
+                level.name, level.name_seen = self._name(member.group(1)), True
+                return member.end()
+            found = _NEXT_TOKEN.search(data, at)
+        else:
+            found = _NEXT_TOKEN.search(data, at)
         if found is None:
             return len(data)
         at = found.start()
         byte = data[at]
         if byte == 0x22:  # "
-            self._text, self._escape = bytearray(), False
-        elif byte in b"{[":
+            return self._begin_string(data, at)
+        if byte in b"{[":
             self._begin(byte == 0x7B)
         elif byte in b"}]":
-            if self._stack:
-                self._close()
-            else:
-                self.damaged += 1
+            self._end(byte == 0x7D)
         elif byte == 0x3A:  # :
             self._name_done()
         elif byte == 0x2C:  # ,
-            if self._stack:
-                self._stack[-1].name_seen = False
+            if level is not None:
+                level.name, level.name_seen = None, False
         else:
-            return self._rest_of_scalar(data, at)
+            return self._begin_scalar(data, at)
         return at + 1
 
+    # strings
+
+    def _begin_string(self, data: bytes, at: int) -> int:
+        whole = _STRING.match(data, at)
+        if whole is None:
+            self._text, self._escape = bytearray(), False
+            return at + 1
+        self._string_done(whole.group(1)[: STRING_BYTES_MAX + 1])
+        return whole.end()
+
     def _string(self, data: bytes, at: int) -> int:
-        assert self._text is not None
+        """The rest of a string that has begun, or as much of it as this piece holds."""
+        if self._escape:
+            self._escape = False
+            self._keep(data[at : at + 1])
+            at += 1
         while True:
-            if self._escape:
-                self._keep(data[at : at + 1])
-                self._escape = False
-                at += 1
             stop = _STRING_STOP.search(data, at)
             self._keep(data[at : stop.start() if stop else len(data)])
             if stop is None:
@@ -163,136 +160,200 @@ class Sieve:
             if stop.group() == b'"':
                 self._end_string()
                 return at
-            self._keep(b"\\")
-            self._escape = True
-            if at >= len(data):
+            self._keep(b"\\" + data[at : at + 1])
+            at += 1
+            if at > len(data):
+                self._escape = True
                 return at
 
     def _keep(self, piece: bytes) -> None:
         assert self._text is not None
-        room = STRING_BYTES_MAX - len(self._text)
+        room = STRING_BYTES_MAX + 1 - len(self._text)  # one byte more tells what was cut from what just fits
         if room > 0:
             self._text += piece[:room]
-        if len(piece) > room:
-            self.trimmed += 1
 
     def _end_string(self) -> None:
-        raw, self._text = bytes(self._text or b""), None
+        raw, self._text, self._escape = bytes(self._text or b""), None, False
+        if not self._skipped:
+            self._string_done(raw)
+
+    def _string_done(self, raw: bytes) -> None:
         level = self._stack[-1] if self._stack else None
-        text = _decoded(raw)
         if level is not None and level.is_object and not level.name_seen:
-            level.name = text
+            level.name = self._name(raw)
             return
-        self._value(text)
+        if level is None or self._wanted(level, scalar=True):
+            self._bytes += len(raw)
+            self._value(self._decoded(raw, STRING_BYTES_MAX))
+        else:
+            self._dropped(level)
+
+    def _name(self, raw: bytes) -> str:
+        return self._decoded(raw, NAME_BYTES_MAX)
+
+    def _decoded(self, raw: bytes, bytes_max: int) -> str:
+        if len(raw) > bytes_max:
+            self.trimmed = True
+            raw = raw[:bytes_max]
+        return _unescaped(raw) if b"\\" in raw else raw.decode("utf-8", "replace")
+
+    # numbers and words
+
+    def _begin_scalar(self, data: bytes, at: int) -> int:
+        whole = _SCALAR.match(data, at)
+        if whole is None:
+            return self._rest_of_scalar(data, at)
+        self._scalar_done(whole.group()[: NUMBER_BYTES_MAX + 1])
+        return whole.end()
 
     def _rest_of_scalar(self, data: bytes, at: int) -> int:
         stop = _SCALAR_STOP.search(data, at)
-        piece = data[at : stop.start() if stop else len(data)]
-        if len(self._scalar) < NUMBER_BYTES_MAX:
-            self._scalar += piece[:NUMBER_BYTES_MAX]
-        if stop is None:
-            return len(data)
-        self._end_scalar()
-        return stop.start() if stop.start() > at or piece == b"" else at
+        end = stop.start() if stop else len(data)
+        room = NUMBER_BYTES_MAX + 1 - len(self._scalar)
+        if room > 0:
+            self._scalar += data[at : min(end, at + room)]
+        if stop is not None:
+            self._end_scalar()
+        return end
 
     def _end_scalar(self) -> None:
         raw, self._scalar = bytes(self._scalar), bytearray()
-        try:
-            value = json.loads(raw, parse_constant=lambda _word: None)
-        except ValueError:
-            self.damaged += 1
+        self._scalar_done(raw)
+
+    def _scalar_done(self, raw: bytes) -> None:
+        level = self._stack[-1] if self._stack else None
+        if level is not None and not self._wanted(level, scalar=True):
+            self._dropped(level)
             return
-        self._value(value)
+        number = _NUMBER.fullmatch(raw)
+        if len(raw) > NUMBER_BYTES_MAX:  # half a number would be a wrong number
+            self.trimmed = True
+            self._value(None)
+        elif number is not None:
+            self._value(int(raw) if number.lastindex == 1 else float(raw))
+        elif raw in _WORDS:
+            self._value(_WORDS[raw])
+        else:
+            self.damaged += 1
+            if level is not None:
+                level.name, level.name_seen = None, False
+
+    # containers
 
     def _name_done(self) -> None:
         if self._stack and self._stack[-1].is_object:
             self._stack[-1].name_seen = True
 
     def _begin(self, is_object: bool) -> None:
-        stream = self._elements and not is_object and not self._stack
-        kept = self._wanted() and len(self._stack) < DEPTH_MAX
-        container: Any = {} if is_object else []
-        if kept and not stream:
-            self._nodes += 1
-        if len(self._stack) >= DEPTH_MAX * 16:  # hostile nesting: count it, keep no level for it
+        level = self._stack[-1] if self._stack else None
+        if level is None and self._elements and not is_object and not self._in_stream:
+            self._in_stream = True
+            return
+        if level is not None and (len(self._stack) >= DEPTH_MAX or not self._wanted(level, scalar=False)):
+            self._skipped = 1
+            return
+        self._nodes += 1
+        self._stack.append(_Open(level, is_object, len(self._stack)))
+
+    def _skip(self, data: bytes, at: int) -> int:
+        """Through a container that is dropped, counting brackets."""
+        while at < len(data):
+            at = _UNSTRUCTURED.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
+            byte = data[at : at + 1]
+            at += 1
+            if byte == b'"':
+                self._text, self._escape = bytearray(), False
+                return at
+            if byte in (b"{", b"["):
+                self._skipped += 1
+            elif byte:
+                self._skipped -= 1
+                if not self._skipped:
+                    self._dropped(self._stack[-1])
+                    return at
+        return at
+
+    def _end(self, is_object: bool) -> None:
+        if self._stack:
+            self.damaged += self._stack[-1].is_object != is_object
+            self._close()
+        elif self._in_stream and not is_object:
+            self._in_stream = False
+        else:
             self.damaged += 1
-            return
-        self._stack.append(_Open(container if kept else None, is_object, stream))
-
-    def _wanted(self) -> bool:
-        if not self._stack:
-            return True
-        level = self._stack[-1]
-        if level.container is None:
-            return False
-        if level.stream:
-            return True
-        if level.is_object and level.name in KEPT and len(self._stack) <= 3:
-            return True
-        return self._nodes < NODES_MAX and len(level.container) < ITEMS_MAX
-
-    def _value(self, value: Any) -> None:
-        if not self._stack:
-            self._emit(value)
-            return
-        level = self._stack[-1]
-        if level.stream:
-            self._emit(value)
-        elif not self._wanted():
-            self.trimmed += 1
-        else:
-            self._nodes += 1
-            self._put(level, value)
-
-    def _put(self, level: _Open, value: Any) -> None:
-        if level.is_object:
-            if level.name is not None and level.name_seen:
-                level.container[level.name] = value
-            level.name, level.name_seen = None, False
-        else:
-            level.container.append(value)
 
     def _close(self) -> None:
-        done = self._stack.pop()
-        if done.stream:
-            return
-        if not self._stack or self._stack[-1].stream:
-            self._emit(done.container)
-            return
-        level = self._stack[-1]
-        if level.container is not None and done.container is not None:
-            self._put(level, done.container)
+        done = self._stack.pop().container
+        if self._stack:
+            self._put(self._stack[-1], done)
         else:
-            self.trimmed += 1
-            level.name, level.name_seen = None, False
+            self._emit(done)
+
+    def _wanted(self, level: _Open, *, scalar: bool) -> bool:
+        """Whether there is room for one more value in this container."""
+        if level.is_object:
+            kept = level.name in KEPT and len(self._stack) <= KEPT_DEPTH_MAX
+            room = kept or len(level.container) < ITEMS_MAX
+        else:
+            kept = level.kept
+            room = len(level.container) < (SCALARS_MAX if scalar else ITEMS_MAX)
+        if kept or level.whole:
+            nodes, weight = NODES_MAX + NODES_RESERVED, BYTES_MAX + BYTES_RESERVED
+        else:
+            nodes, weight = NODES_MAX, BYTES_MAX
+        return room and self._nodes < nodes and self._bytes < weight
+
+    def _dropped(self, level: _Open) -> None:
+        self.trimmed = True
+        level.name, level.name_seen = None, False
+        level.full = not level.is_object
+
+    def _value(self, value: Any) -> None:
+        if self._stack:
+            self._nodes += 1
+            self._put(self._stack[-1], value)
+        else:
+            self._emit(value)
+
+    def _put(self, level: _Open, value: Any) -> None:
+        if not level.is_object:
+            level.container.append(value)
+            return
+        if level.name is not None and level.name_seen:
+            level.container[level.name] = value
+            self._bytes += len(level.name)
+        level.name, level.name_seen = None, False
 
     def _emit(self, value: Any) -> None:
-        self._nodes = 0
+        self._nodes = self._bytes = 0
         self._out.append(value)
 
 
 class _Open:
-    """A container that has begun. container: None where it is dropped. stream: the outer array of a stream."""
+    """A container that has begun.
 
-    __slots__ = ("container", "is_object", "name", "name_seen", "stream")
+    kept: it is a telemetry member. whole: so is everything inside it. full: an array that has dropped an item.
+    """
 
-    def __init__(self, container: Any, is_object: bool, stream: bool) -> None:
-        self.container = container
-        self.is_object = is_object
-        self.stream = stream
+    __slots__ = ("container", "full", "is_object", "kept", "name", "name_seen", "whole")
+
+    def __init__(self, outer: _Open | None, is_object: bool, depth: int) -> None:
+        self.container: Any = {} if is_object else []
+        self.is_object: bool = is_object
+        name = outer.name if outer is not None and depth <= KEPT_DEPTH_MAX else None
+        self.kept = name in KEPT
+        self.whole: bool = name in WHOLE or (outer is not None and outer.whole)
         self.name: str | None = None
         self.name_seen = False
+        self.full = False
 
 
-def _decoded(raw: bytes) -> str:
+def _unescaped(raw: bytes) -> str:
     """The text of a JSON string, whose end may have been cut inside an escape or a UTF-8 sequence."""
     text = raw.decode("utf-8", "replace")
-    if "\\" not in text:
-        return text
-    for cut in range(min(7, len(text) + 1)):
+    for cut in range(7):
         try:
-            decoded = json.loads('"' + text[: len(text) - cut] + '"', strict=False)
+            return str(json.loads('"' + text[: max(0, len(text) - cut)] + '"', strict=False))
         except ValueError:
             continue
-        return decoded if isinstance(decoded, str) else text
     return text

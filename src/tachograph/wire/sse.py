@@ -1,22 +1,21 @@
 """Server-sent events: bytes in pieces of any size -> events.
 
 Line ends are CRLF, LF or CR, also mixed and also cut in two. Comments are skipped, several `data:` lines are
-joined, one blank after the colon is dropped. A line longer than `LINE_BYTES_MAX` is passed through a `Sieve`
-while it comes, so that memory stays bounded whatever an event weighs.
+joined, one blank after the colon is dropped. An event over `EVENT_BYTES_MAX` is passed through a `Sieve` while it
+comes, any other line of that length is dropped, so that memory stays bounded whatever comes.
 What it must never know: what an event means.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from tachograph.wire.sieve import Sieve
 from tachograph.wire.values import NOT_JSON, decoded
 
-LINE_BYTES_MAX = 256 * 1024
-
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+EVENT_BYTES_MAX = 256 * 1024
+NAME_BYTES_MAX = 256
+DONE = "[DONE]"
 
 
 class EventStream:
@@ -24,97 +23,126 @@ class EventStream:
 
     def __init__(self) -> None:
         self.damaged = 0
-        self.comments = 0
+        self.cut = False  # an event stream may end anywhere; whether it was whole its last event says
         self._line = bytearray()
-        self._searched = 0
-        self._sieve: Sieve | None = None
-        self._sieved: list[Any] = []
+        self._long = False  # inside a line that is not held
+        self._after_cr = False
         self._data: list[bytes] = []
         self._data_bytes = 0
+        self._sieve: Sieve | None = None  # where the event is too long to hold
         self._name = ""
-        self._after_cr = False
 
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
         """The events that this piece completed."""
         out: list[tuple[str, Any]] = []
         if self._after_cr and data:
             self._after_cr = False
-            if data[:1] == b"\n":
-                data = data[1:]
-        at = 0
-        for found in _LINE_END.finditer(data):
-            self._add(data[at : found.start()])
-            at = found.end()
-            self._end_line(out)
-        self._add(data[at:])
-        if data.endswith(b"\r"):
-            self._after_cr = True
+            data = data.removeprefix(b"\n")
+        lines = data.splitlines()
+        rest = b"" if data.endswith((b"\n", b"\r")) or not lines else lines.pop()
+        self._after_cr = data.endswith(b"\r")
+        for line in lines:
+            if self._line or self._long:
+                self._add(line, out)
+                line = bytes(self._line)
+                self._line.clear()
+            if self._long:
+                self._end_long(out)
+            elif len(line) > EVENT_BYTES_MAX:
+                self._add(line, out)
+                self._end_long(out)
+            elif line:
+                self._whole(line, out)
+            else:
+                self._dispatch(out)
+        if rest:
+            self._add(rest, out)
         return out
 
     def finish(self) -> list[tuple[str, Any]]:
         """An event that was not closed by a blank line is still an event: servers forget the last one."""
         out: list[tuple[str, Any]] = []
-        if self._line or self._sieve is not None:
-            self._end_line(out)
+        if self._long:
+            self._end_long(out)
+        elif self._line:
+            self._whole(bytes(self._line), out)
         self._dispatch(out)
         return out
 
-    def _add(self, piece: bytes) -> None:
-        if self._sieve is not None:
-            self._sieved += self._sieve.feed(piece)
+    def _add(self, piece: bytes, out: list[tuple[str, Any]]) -> None:
+        """More of a line that has not ended."""
+        if self._long:
+            if self._sieve is not None:
+                self._sift(piece, out)
             return
         self._line += piece
-        if len(self._line) > LINE_BYTES_MAX:
-            field, _, value = bytes(self._line).partition(b":")
-            self._line.clear()
-            self._sieve = Sieve()
-            if field == b"data":
-                self._sieved = self._sieve.feed(value)
-            else:
-                self.damaged += 1
+        if len(self._line) > EVENT_BYTES_MAX:
+            self._begin_long(out)
 
-    def _end_line(self, out: list[tuple[str, Any]]) -> None:
-        if self._sieve is not None:
-            values = self._sieved + self._sieve.finish()
-            self.damaged += self._sieve.damaged
-            self._sieve, self._sieved = None, []
-            out += [(self._name, value) for value in values]
-            return
+    def _begin_long(self, out: list[tuple[str, Any]]) -> None:
         line = bytes(self._line)
         self._line.clear()
-        if not line:
-            self._dispatch(out)
-            return
+        self._long = True
         field, _, value = line.partition(b":")
-        value = value[1:] if value[:1] == b" " else value
         if field == b"data":
-            self._data.append(value)
-            self._data_bytes += len(value)
-            if self._data_bytes > LINE_BYTES_MAX * 4:
-                self._data.clear()
-                self.damaged += 1
+            self._hold_no_more(out)
+            self._sift(value, out)
+            return
+        self._dispatch(out)  # there was an end of an event, or nobody will ever know
+        self.damaged += field != b""
+
+    def _end_long(self, out: list[tuple[str, Any]]) -> None:
+        self._long = False
+        if self._sieve is not None:
+            self._sift(b"\n", out)
+
+    def _hold_no_more(self, out: list[tuple[str, Any]]) -> None:
+        if self._sieve is None:
+            self._sieve = Sieve()
+            self._sift(b"".join(line + b"\n" for line in self._data), out)
+            self._data, self._data_bytes = [], 0
+
+    def _sift(self, piece: bytes, out: list[tuple[str, Any]]) -> None:
+        assert self._sieve is not None
+        out += [(self._name, value) for value in self._sieve.feed(piece)]
+
+    def _whole(self, line: bytes, out: list[tuple[str, Any]]) -> None:
+        field, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if field == b"data":
+            self._add_data(value, out)
         elif field == b"event":
-            self._name = value[:256].decode("utf-8", "replace")
-        elif field == b"":
-            self.comments += 1
-        elif field not in (b"id", b"retry") and line.lstrip()[:1] in (b"{", b"["):
-            out.append((self._name, self._parsed(line)))  # a bare JSON line: error bodies inside streams
+            self._name = value[:NAME_BYTES_MAX].decode("utf-8", "replace")
+        elif field not in (b"", b"id", b"retry") and line.lstrip()[:1] in (b"{", b"["):
+            self._say(line, out)  # a bare line of JSON: an error body inside a stream
+
+    def _add_data(self, value: bytes, out: list[tuple[str, Any]]) -> None:
+        if self._data and value[:1] in (b"{", b"[") and self._data[-1].endswith(b"}"):
+            self._dispatch(out)  # a second document: the blank line between two events was forgotten
+        self._data_bytes += len(value)
+        if self._data_bytes > EVENT_BYTES_MAX:
+            self._hold_no_more(out)
+        if self._sieve is None:
+            self._data.append(value)
+        else:
+            self._sift(value + b"\n", out)
 
     def _dispatch(self, out: list[tuple[str, Any]]) -> None:
         if self._data:
-            joined = b"\n".join(self._data)
-            if joined.strip() == b"[DONE]":
-                out.append((self._name, "[DONE]"))
-            elif joined.strip():
-                value = self._parsed(joined)
-                if value is NOT_JSON and len(self._data) > 1:  # several documents without blank lines between
-                    out += [(self._name, self._parsed(line)) for line in self._data if line.strip()]
-                else:
-                    out.append((self._name, value))
-        self._data, self._data_bytes, self._name = [], 0, ""
+            self._say(self._data[0] if len(self._data) == 1 else b"\n".join(self._data), out)
+            self._data = []
+        elif self._sieve is not None:
+            out += [(self._name, value) for value in self._sieve.finish()]
+            self.damaged += self._sieve.damaged
+            self._sieve = None
+        self._data_bytes, self._name = 0, ""
 
-    def _parsed(self, text: bytes) -> Any:
-        value = "[DONE]" if text.strip() == b"[DONE]" else decoded(text)
-        if value is NOT_JSON:
+    def _say(self, text: bytes, out: list[tuple[str, Any]]) -> None:
+        value = DONE if text.startswith(b"[DONE]") and text.strip() == b"[DONE]" else decoded(text)
+        if value is not NOT_JSON:
+            out.append((self._name, value))
+        elif text.strip() == b"[DONE]":
+            out.append((self._name, DONE))
+        elif text and not text.isspace():
             self.damaged += 1
-        return value

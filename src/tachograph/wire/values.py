@@ -1,7 +1,8 @@
 """JSON bodies: one document, JSON lines, or an array that is a stream -> values.
 
-In: bytes in pieces of any size. Out: the values completed so far. A body is held whole up to
-`BODY_BYTES_MAX`; past that, and for arrays that are streams, a `Sieve` keeps the memory bounded.
+In: bytes in pieces of any size. Out: the values completed so far. What fits into `BODY_BYTES_MAX` is held and read
+whole; past that, and where values do not keep to lines, a `Sieve` keeps the memory bounded. Which of the two reads
+a byte depends on the bytes alone, never on how they were cut.
 What it must never know: what a value means.
 """
 
@@ -22,61 +23,76 @@ class _NotJson:
 
 NOT_JSON: Final = _NotJson()
 
+# NaN and Infinity are read as None: no count is ever one of them.
+_decode = json.JSONDecoder(parse_constant=lambda _word: None).decode
 
-def decoded(text: bytes) -> Any:
-    """The JSON value of `text`, or NOT_JSON. NaN and Infinity are read as None: no count is ever one of them."""
+
+def decoded(text: bytes | bytearray) -> Any:
+    """The JSON value of `text`, or NOT_JSON. Nesting or digits beyond Python's limits are sieved."""
     try:
-        return json.loads(text, parse_constant=lambda _word: None)
-    except (ValueError, RecursionError):
+        return _decode(text.decode("utf-8", "replace"))
+    except json.JSONDecodeError:
         return NOT_JSON
+    except (ValueError, RecursionError):
+        sieve = Sieve()
+        values = sieve.feed(bytes(text)) + sieve.finish()
+        return values[0] if len(values) == 1 and not sieve.damaged else NOT_JSON
 
 
 class Document:
-    """A body that is one JSON document; the value comes with `finish`."""
+    """A body that is one JSON document: the value comes with `finish`, or as soon as the body is too long to hold."""
 
     def __init__(self) -> None:
         self.damaged = 0
-        self.head = bytearray()
+        self.cut = False
+        self._held = bytearray()
         self._sieve: Sieve | None = None
-        self._values: list[Any] = []
 
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
-        """Nothing, until the end: a document has one value."""
+        """Nothing for a body that fits."""
         if self._sieve is not None:
-            self._values = (self._values + self._sieve.feed(data))[:16]
-        else:
-            self.head += data
-            if len(self.head) > BODY_BYTES_MAX:
-                self._sieve = Sieve()
-                self._values = self._sieve.feed(bytes(self.head))
-                del self.head[2048:]
-        return []
+            return [("", value) for value in self._sieve.feed(data)]
+        self._held += data
+        if len(self._held) <= BODY_BYTES_MAX:
+            return []
+        return [("", value) for value in self._sift()]
 
     def finish(self) -> list[tuple[str, Any]]:
         """The document's value; of a damaged document, what could be read of it."""
-        if self._sieve is None:
-            text = bytes(self.head).strip()
-            if not text:
-                return []
-            value = decoded(text)
-            if value is not NOT_JSON:
-                return [("", value)]
-            self._sieve = Sieve()
-            if text[:1] in (b"{", b"["):
-                self._values = self._sieve.feed(text)
-            else:
-                self.damaged += 1
-                return []
-        values = self._values + self._sieve.finish()
-        self.damaged += self._sieve.damaged
-        return [("", value) for value in values]
+        if self._sieve is not None:
+            return [("", value) for value in self._end([])]
+        value = decoded(self._held)
+        if value is not NOT_JSON:
+            return [("", value)]
+        if self._held.startswith((b"{", b"[")):
+            return [("", value) for value in self._end(self._sift())]
+        return []
+
+    def _sift(self) -> list[Any]:
+        self._sieve = Sieve()
+        values = self._sieve.feed(bytes(self._held))
+        self._held.clear()
+        return values
+
+    def _end(self, values: list[Any]) -> list[Any]:
+        assert self._sieve is not None
+        values = values + self._sieve.finish()
+        self.damaged, self.cut = self._sieve.damaged, self._sieve.cut
+        return values
 
 
 class Values:
-    """A stream of JSON values: one a line (`application/x-ndjson`), or the elements of one array."""
+    """A stream of JSON values: one a line (`application/x-ndjson`), or the elements of one array.
+
+    A line that is a document is read at once; a line that is none (an array over many lines) goes to the sieve, and
+    so do the lines after it until the sieve has closed what it opened.
+    """
 
     def __init__(self) -> None:
+        self.cut = False
         self._sieve = Sieve(elements=True)
+        self._line = bytearray()
+        self._sifting = False
 
     @property
     def damaged(self) -> int:
@@ -85,8 +101,45 @@ class Values:
 
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
         """The values that this piece completed."""
-        return [("", value) for value in self._sieve.feed(data)]
+        out: list[Any] = []
+        at = 0
+        while (end := data.find(b"\n", at)) >= 0:
+            self._add(data[at:end], out)
+            self._end_line(out)
+            at = end + 1
+        self._add(data[at:], out)
+        return [("", value) for value in out]
 
     def finish(self) -> list[tuple[str, Any]]:
-        """A value that the end of the input completed."""
-        return [("", value) for value in self._sieve.finish()]
+        """The values that the end of the input completed."""
+        out: list[Any] = []
+        self._end_line(out)
+        out += self._sieve.finish()
+        self.cut = self._sieve.cut
+        return [("", value) for value in out]
+
+    def _add(self, piece: bytes, out: list[Any]) -> None:
+        if self._sifting:
+            out += self._sieve.feed(piece)
+            return
+        self._line += piece
+        if len(self._line) > BODY_BYTES_MAX:
+            self._sift(out)
+
+    def _end_line(self, out: list[Any]) -> None:
+        line = self._line
+        if not self._sifting and line and not line.isspace():
+            value = decoded(line)
+            if value is NOT_JSON:
+                self._sift(out)
+            else:
+                out += value if isinstance(value, list) else [value]
+        line.clear()
+        if self._sifting:
+            out += self._sieve.feed(b"\n")
+            self._sifting = self._sieve.open
+
+    def _sift(self, out: list[Any]) -> None:
+        self._sifting = True
+        out += self._sieve.feed(bytes(self._line))
+        self._line.clear()

@@ -1,0 +1,161 @@
+"""The body of an answer: bytes as they travelled, in pieces of any size -> events.
+
+Undoes the content encoding, looks at the first bytes that are no blank, chooses a framing (server-sent events, AWS
+frames, JSON lines, an array that is a stream, one document) and tells each event with the stamp of the piece that
+completed it. How the bytes were cut changes nothing: the choice hangs on a fixed prefix, and waits for no more of it
+than it needs. Memory is bounded: large pieces are read by the window.
+What it must never know: what an event means, a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from tachograph.wire.encoding import Decoder, encoded
+from tachograph.wire.eventstream import Frames
+from tachograph.wire.sse import EventStream
+from tachograph.wire.values import Document, Values
+
+WINDOW_BYTES = 64 * 1024
+
+Tell = Callable[[str, Any, int | None], None]
+
+
+class Framing(Protocol):
+    """Bytes -> (event name, JSON value)."""
+
+    @property
+    def damaged(self) -> int:
+        """Events, tokens or frames that were none."""
+        ...
+
+    @property
+    def cut(self) -> bool:
+        """Whether the input ended inside a value; known after `finish`."""
+        ...
+
+    def feed(self, data: bytes) -> list[tuple[str, Any]]:
+        """The events that this piece completed."""
+        ...
+
+    def finish(self) -> list[tuple[str, Any]]:
+        """The events that the end of the input completed."""
+        ...
+
+
+class Body:
+    """Feeds on the pieces of one body; tells (event name, value, stamp).
+
+    status, kind: HTTP status and content type. encoding: the `content-encoding`.
+    lines: an object at the start may be the first of many (a stream was asked for). array: an array is a stream.
+    """
+
+    def __init__(
+        self, headers: Mapping[str, str], status: int | None, tell: Tell, *, lines: bool = False, array: bool = False
+    ) -> None:
+        self.flags: set[str] = set()
+        self.values = 0
+        self._kind = headers.get("content-type", "").lower()
+        self._failed = status is not None and status >= 400
+        self._lines, self._array, self._tell = lines, array, tell
+        encoding = headers.get("content-encoding")
+        self._decoder = Decoder(encoding, self._plain) if encoding and encoded(encoding) else None
+        self._framing: Framing | None = None
+        self._head = b""
+        self._guessed = False  # the framing was chosen for a stream that may not have come
+        self._at_us: int | None = None
+
+    def feed(self, data: bytes, at_us: int | None) -> None:
+        """A piece, as it travelled."""
+        self._at_us = at_us
+        take = self._plain if self._decoder is None else self._decoder.feed
+        if len(data) <= WINDOW_BYTES:
+            take(data)
+            return
+        for at in range(0, len(data), WINDOW_BYTES):
+            take(data[at : at + WINDOW_BYTES])
+
+    def finish(self) -> None:
+        """Nothing more comes. What the end completes had come with the last piece, and bears its stamp."""
+        if self._decoder is not None:
+            self._decoder.finish()
+            self.flags |= self._decoder.flags
+        if self._framing is None and self._head:
+            self._choose(self._head, whole=True)
+        if self._framing is not None:
+            self._say(self._framing.finish())
+            if self._framing.damaged:
+                self.flags.add("body_damaged")
+            if not self.values:
+                self.flags.add("body_not_json")
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the body was a stream of events, and not one document."""
+        if self._framing is None:
+            return _STREAMS.search(self._kind) is not None
+        if self._guessed:
+            return self.values > 1 or not self._kind
+        return not isinstance(self._framing, Document)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the input ended inside a value."""
+        return self._framing is not None and self._framing.cut
+
+    @property
+    def unread(self) -> bool:
+        """Whether the encoding hid the body from us."""
+        return not self.flags.isdisjoint(("encoding_unsupported", "encoding_unknown"))
+
+    def _plain(self, data: bytes) -> None:
+        if self._framing is None:
+            data = self._head + data
+            head = data.lstrip(b" \t\r\n") if self._head[:1] != b"\xef" else data
+            if head[:1] == b"\xef":
+                if len(head) < 3:
+                    self._head = head
+                    return
+                head = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+            self._head = head
+            if not head or not self._choose(head):
+                return
+            data, self._head = head, b""
+        assert self._framing is not None
+        self._say(self._framing.feed(data))
+
+    def _choose(self, head: bytes, *, whole: bool = False) -> bool:
+        """Choose the framing by a prefix of the body without blanks before it; whether it was long enough to tell."""
+        kind, first = self._kind, head[:1]
+        if first in (b"{", b"["):
+            listed = _LINES.search(kind) is not None or (first == b"{" and "event-stream" in kind)
+            if listed and not self._failed:
+                self._framing, self._guessed = Values(), "event-stream" in kind
+            elif not self._failed and first == b"[" and self._array:
+                self._framing = Values()
+            elif not self._failed and first == b"{" and self._lines:
+                self._framing, self._guessed = Values(), True
+            else:
+                self._framing = Document()
+        elif first == b"\0" or "vnd.amazon.eventstream" in kind:
+            self._framing = Frames()
+        elif "event-stream" in kind or _SSE_HEAD.match(head):
+            self._framing = EventStream()
+        elif not whole and _SSE_BEGUN.fullmatch(head):
+            return False
+        else:
+            self._framing = Values() if _LINES.search(kind) else Document()
+        return True
+
+    def _say(self, events: list[tuple[str, Any]]) -> None:
+        for name, value in events:
+            self.values += 1
+            self._tell(name, value, self._at_us)
+
+
+_LINES = re.compile(r"ndjson|jsonl|stream\+json|json-seq")
+_STREAMS = re.compile(r"event-?stream|ndjson|jsonl|stream\+json")
+_SSE_HEAD = re.compile(rb"(data|event|id|retry)?:")
+_SSE_BEGUN = re.compile(rb"d(at?)?|data|e(v(en?)?)?|event|i|id|r(e(tr?)?)?|retry")
