@@ -7,12 +7,39 @@ What this room must never know: prices, spans, SQL, a clock, a socket.
 from __future__ import annotations
 
 from tachograph.call import Call
+from tachograph.wire.alibaba import GENERATION
 from tachograph.wire.exchange import End, Exchange, Request
 from tachograph.wire.format import Format
+from tachograph.wire.native_engines import LLAMACPP, SGLANG, TGI
+from tachograph.wire.openai_audio import SPEECH, TRANSCRIPTION
+from tachograph.wire.openai_batch import BATCH
 from tachograph.wire.openai_chat import CHAT
+from tachograph.wire.openai_completions import COMPLETIONS
+from tachograph.wire.openai_embeddings import EMBEDDINGS, RERANK
+from tachograph.wire.openai_images import IMAGES
+from tachograph.wire.openai_realtime import REALTIME
+from tachograph.wire.openai_responses import INPUT_TOKENS, RESPONSES
+from tachograph.wire.openai_shapes import UNKNOWN
 from tachograph.wire.reader import Reader
 
-FORMATS: tuple[Format, ...] = (CHAT,)
+FORMATS: tuple[Format, ...] = (
+    CHAT,
+    COMPLETIONS,
+    INPUT_TOKENS,
+    RESPONSES,
+    GENERATION,
+    SGLANG,
+    TGI,
+    LLAMACPP,
+    IMAGES,
+    TRANSCRIPTION,
+    SPEECH,
+    REALTIME,
+    RERANK,
+    EMBEDDINGS,
+    BATCH,
+    UNKNOWN,  # matches everything
+)
 
 
 def reader(exchange: Exchange) -> Reader:

@@ -125,6 +125,8 @@ def note(found: Found, value: Any, status: int | None, headers: Mapping[str, str
     effective = status if failed_by_status else inner_status
     found.error_type = classify(codes, message, effective)
     found.error_code = next((code for code in codes if _CODE.fullmatch(code)), None) or next(iter(codes), None)
+    if found.error_code is None:  # Azure's "401", OpenRouter's 429: a number is all the word that they give
+        found.error_code = _number(value)
     return True
 
 
@@ -182,10 +184,20 @@ def _members(error: dict[str, Any]) -> tuple[list[str], str, int | None]:
     inner = mapping(error.get("innererror")).get("code")
     details = mapping(error.get("details")).get("error_code")
     metadata = mapping(error.get("metadata")).get("error_type")
-    words = [inner, details, error.get("code"), metadata, error.get("status"), error.get("type"), error.get("__type")]
+    words = [error.get("code"), inner, details, metadata, error.get("status"), error.get("type"), error.get("__type")]
     codes = [word for word in map(name, words) if word and not word.isdigit() and word != "error"]
     status = _status(error.get("status_code")) or _status(error.get("code")) or _status(error.get("http_code"))
     return codes, name(error.get("message")) or "", status
+
+
+def _number(value: Any) -> str | None:
+    """The code of an error where it is a number."""
+    members = mapping(value)
+    error = members.get("error")
+    code = mapping(error).get("code") if isinstance(error, dict) else members.get("code")
+    if isinstance(code, bool) or not isinstance(code, (int, str)):
+        return None
+    return str(code)[:8] if str(code).isdigit() else None
 
 
 def _status(value: Any) -> int | None:

@@ -49,6 +49,7 @@ class Format:
     carried content (text, reasoning, tool arguments, audio). Never raises, whatever the value is.
     tokens: the parts, from `found.usage` once everything has come; None where no usage came.
     An event that ends a stream of this format sets `found.terminal`; a stream that closes without one was truncated.
+    lines: an answer may be many values, one a line, though its content type does not say so.
     """
 
     name: str
@@ -57,3 +58,4 @@ class Format:
     request: Callable[[Found, Asked], None]
     event: Callable[[Found, str, Any], bool]
     tokens: Callable[[Found], Tokens | None]
+    lines: bool = False

@@ -26,6 +26,9 @@ class Found:
     usage: the provider's usage object as finally merged. usage_copies: further objects of the same call that the
     tokens function may need (e.g. `timings`), by name.
     terminal: the event that ends a stream of this format has come. contents: there was a content event.
+    visible_pieces, reasoning_pieces: content events, where one is close to one token: the estimate of a stream whose
+    usage never came. sequence: number of the newest event, where events are numbered. shape: the format that the body
+    showed by itself, where neither the path nor the door told it.
     iterations: inner calls that are priced apart: maps of our token part names plus `model`, `type`.
     """
 
@@ -51,6 +54,10 @@ class Found:
     terminal: bool = False
     contents: bool = False
     reasoning_seen: bool = False
+    visible_pieces: int = 0
+    reasoning_pieces: int = 0
+    sequence: int | None = None
+    shape: str | None = None
     tool_ids: set[str] = field(default_factory=set)
     tool_calls: int | None = None
     # counted

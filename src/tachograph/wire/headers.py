@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from tachograph.wire import marks
 from tachograph.wire.format import Asked
-from tachograph.wire.found import Found, name, number
+from tachograph.wire.found import Found, count, name, number
 
 REQUEST_IDS = (
     "x-request-id",
@@ -35,9 +36,11 @@ SERVER_TIMES: tuple[tuple[str, float], ...] = (
     ("x-total-time", 1),
     ("req-cost-time", 1),
     ("x-kong-upstream-latency", 1),
+    ("fireworks-server-processing-time", 1000),
     ("x-envoy-upstream-service-time", 1),
 )
 QUEUE_TIMES: tuple[tuple[str, float], ...] = (("x-queue-time", 1),)
+COUNTS = ("x-prompt-tokens", "x-generated-tokens", "fireworks-prompt-tokens", "fireworks-cached-prompt-tokens")
 TIERS = ("azureai-processed-tier", "x-gemini-service-tier", "x-amzn-bedrock-service-tier")
 
 _RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
@@ -45,6 +48,8 @@ _RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
 
 def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None:
     """Fill what the body left open."""
+    marks.by_headers(found, headers)
+    _counts(found, headers)
     for header in REQUEST_IDS:
         if found.request_id is None:
             found.request_id = name(headers.get(header))
@@ -64,6 +69,14 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
     upstream = name(headers.get("x-inference-provider"))
     if upstream:
         found.price_context["route"] = upstream
+
+
+def _counts(found: Found, headers: Mapping[str, str]) -> None:
+    """Token counts that engines write into headers, for formats whose bodies lack them."""
+    counts = {header: count(headers.get(header)) for header in COUNTS}
+    known = {header: value for header, value in counts.items() if value is not None}
+    if known:
+        found.usage_copies["headers"] = known
 
 
 def _first(headers: Mapping[str, str], candidates: tuple[tuple[str, float], ...]) -> float | None:

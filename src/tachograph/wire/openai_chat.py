@@ -3,21 +3,33 @@
 In: `POST .../chat/completions` at OpenAI, Azure, Mistral, DeepSeek, Groq, xAI, Together, Fireworks, OpenRouter,
 Perplexity, Ollama /v1, vLLM, SGLang, llama.cpp, TGI, Cerebras, Baseten, Hugging Face, Alibaba, Moonshot, Z.ai, Gemini's
 compatible endpoint, and servers unknown to us. Out: Found. The differences between these servers are members
-that only one of them sends (`x_groq`, `timings`, `cost_in_usd_ticks`, ...): each is read wherever it appears, so that a proxy
-in between changes nothing. Source: providers.md A0, A2, A6 to A11.
+that only one of them sends (`x_groq`, `timings`, `cost_in_usd_ticks`, ...): each is read wherever it appears, so that a
+proxy in between changes nothing. Source: providers.md A0, A2, A6 to A11, A14.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
+from tachograph.wire import errors, marks
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
-from tachograph.wire.found import Found, count, items, mapping, merged, money, name, number
-from tachograph.wire.openai_usage import chat_tokens, created, request_facts
+from tachograph.wire.found import Found, count, items, mapping, merged, name, number
+from tachograph.wire.openai_usage import (
+    chat_tokens,
+    created,
+    is_reasoning,
+    iteration,
+    request_facts,
+    take_usage,
+    usage_tokens,
+)
+from tachograph.wire.tokens import Tokens
 
-TICKS_PER_USD = Decimal(10**10)  # xAI `cost_in_usd_ticks`
+# Members beside `usage` that hold counts or times, kept with it.
+_BESIDE = ("timings", "time_info", "perf_metrics")
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+_VISIBLE = ("refusal", "tool_calls", "function_call", "audio", "images")
 
 
 def event(found: Found, event_name: str, value: Any) -> bool:
@@ -26,10 +38,7 @@ def event(found: Found, event_name: str, value: Any) -> bool:
         found.terminal = True
         return False
     body = mapping(value)
-    found.response_model = name(body.get("model")) or found.response_model
-    found.response_id = name(body.get("id")) or found.response_id
-    found.service_tier = name(body.get("service_tier")) or found.service_tier
-    found.created_at = created(body.get("created")) or found.created_at
+    identity(found, body)
     _usage(found, body)
     content = False
     for choice in items(body.get("choices")):
@@ -39,45 +48,77 @@ def event(found: Found, event_name: str, value: Any) -> bool:
     return content
 
 
+def identity(found: Found, body: dict[str, Any]) -> None:
+    """Model, ids, tier, time: the last name of the model counts, the first id (Groq ends with the id `stub`)."""
+    marks.by_body(found, body)
+    found.response_model = name(body.get("model")) or found.response_model
+    found.response_id = found.response_id or name(body.get("id"))
+    found.request_id = found.request_id or name(body.get("request_id")) or name(mapping(body.get("x_groq")).get("id"))
+    found.service_tier = name(body.get("service_tier")) or found.service_tier
+    found.created_at = found.created_at or created(body.get("created"))
+    upstream = name(body.get("provider"))
+    if upstream and found.provider == "openrouter":
+        found.price_context["route"] = upstream
+
+
 def _choice(found: Found, choice: dict[str, Any]) -> bool:
     finish = name(choice.get("finish_reason"))
     if finish:
         finished(found, finish)
         found.terminal = True  # the answer is whole; Perplexity and many proxies never send [DONE]
-    message = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    if choice.get("error") and found.error_type is None:  # OpenRouter, also in an answer that is no stream
+        errors.note(found, {"error": choice["error"]}, None, {})
+    take_usage(found, choice.get("usage"))  # Moonshot's streams
+    message = mapping(choice.get("message"))
+    piece = mapping(choice["delta"]) if isinstance(choice.get("delta"), dict) else message
     index = count(choice.get("index")) or 0
+    _tools(found, index, piece if items(piece.get("tool_calls")) or piece.get("function_call") else message)
+    return _content(found, piece, choice.get("text") if not piece and not message else None)
+
+
+def _tools(found: Found, index: int, message: dict[str, Any]) -> None:
     for position, call in enumerate(items(message.get("tool_calls"))):
-        call = mapping(call)
-        number_of_call = count(call.get("index"))
+        number_of_call = count(mapping(call).get("index"))
         found.tool_ids.add(f"{index}/{position if number_of_call is None else number_of_call}")
     if message.get("function_call"):
         found.tool_ids.add(f"{index}/function")
-    reasoning = bool(message.get("reasoning_content") or message.get("reasoning") or message.get("reasoning_details"))
-    found.reasoning_seen = found.reasoning_seen or reasoning
-    return reasoning or any(
-        message.get(member) for member in ("content", "refusal", "tool_calls", "function_call", "audio", "images")
-    )
+
+
+def _content(found: Found, piece: dict[str, Any], text: Any) -> bool:
+    """Whether a piece of an answer carries content; counted, since one piece is close to one token."""
+    thought, said = _spoken(piece.get("content"))
+    thought = thought or any(bool(piece.get(member)) for member in _REASONING)
+    said = said or bool(text) or any(bool(piece.get(member)) for member in _VISIBLE)
+    if thought:
+        found.reasoning_seen = True
+    if found.provider != "perplexity":  # whose pieces are whole sentences
+        found.visible_pieces += said
+        found.reasoning_pieces += thought and not said
+    return thought or said
+
+
+def _spoken(content: Any) -> tuple[bool, bool]:
+    """(thought, said) of `content`: text, or Mistral's list of parts."""
+    if not isinstance(content, list):
+        return False, bool(content)
+    kinds = [mapping(part).get("type") for part in content]
+    return "thinking" in kinds, any(kind != "thinking" for kind in kinds)
 
 
 def _usage(found: Found, body: dict[str, Any]) -> None:
     groq = mapping(body.get("x_groq"))
-    found.usage = merged(found.usage, groq.get("usage"))  # the same counts as `usage`, where both come
-    found.usage = merged(found.usage, body.get("usage"))
-    for member in ("timings", "time_info", "perf_metrics"):
+    take_usage(found, groq.get("usage"))  # the same counts as `usage`, where both come
+    take_usage(found, body.get("usage"))
+    if groq.get("error") and found.error_type is None:
+        errors.note(found, {"error": groq["error"]}, None, {})
+    for member in _BESIDE:
         if mapping(body.get(member)):
             found.usage_copies[member] = mapping(body[member])
-    usage = mapping(body.get("usage"))
-    ticks = count(usage.get("cost_in_usd_ticks"))
-    if ticks is not None:
-        found.cost_usd = Decimal(ticks) / TICKS_PER_USD
-    stated = usage.get("cost")
-    stated = mapping(stated).get("total_cost") if isinstance(stated, dict) else stated
-    if money(stated) is not None:
-        found.cost_usd = money(stated)
-        if usage.get("is_byok") is True:  # `cost` is then only the router's fee
-            upstream = money(mapping(usage.get("cost_details")).get("upstream_inference_cost"))
-            found.cost_usd = None if upstream is None else (found.cost_usd or 0) + upstream
-    _times(found, usage, body)
+    for holder in (body, groq):
+        inner = merged(None, mapping(holder.get("usage_breakdown")))
+        if inner:
+            found.usage_copies["usage_breakdown"] = inner
+    _times(found, mapping(found.usage), body)
 
 
 def _times(found: Found, usage: dict[str, Any], body: dict[str, Any]) -> None:
@@ -87,17 +128,39 @@ def _times(found: Found, usage: dict[str, Any], body: dict[str, Any]) -> None:
     queue = number(info.get("queue_time")) if queue is None else queue
     timings = mapping(body.get("timings"))
     prompt_ms, predicted_ms = number(timings.get("prompt_ms")), number(timings.get("predicted_ms"))
-    if total is not None:
+    if total is not None and total >= 0:
         found.server_ms = round(total * 1000, 3)
-    elif prompt_ms is not None and predicted_ms is not None:
+    elif prompt_ms is not None and predicted_ms is not None and prompt_ms + predicted_ms >= 0:
         found.server_ms = round(prompt_ms + predicted_ms, 3)
-    if queue is not None:
+    if queue is not None and queue >= 0:
         found.queue_ms = round(queue * 1000, 3)
 
 
+def tokens(found: Found) -> Tokens | None:
+    """The parts; and, of a system of several models (Groq's compound), what each inner call used.
+
+    The inner calls are taken only where they add up to the whole: recorded answers repeat the whole for each.
+    """
+    whole = chat_tokens(found)
+    inner = [mapping(item) for item in items(mapping(found.usage_copies.get("usage_breakdown")).get("models"))]
+    if whole is None or not inner:
+        return whole
+    parts = [usage_tokens(mapping(item.get("usage")), reasoning_model=is_reasoning(found)) for item in inner]
+    sums = [sum(getattr(part, side) or 0 for part in parts) for side in ("input_tokens", "output_tokens")]
+    if sums == [whole.input_tokens or 0, whole.output_tokens or 0]:
+        found.iterations = [iteration(part, name(item.get("model"))) for part, item in zip(parts, inner, strict=True)]
+    else:
+        whole.flags.add("breakdown_not_additive")
+    return whole
+
+
 def matches(asked: Asked) -> bool:
-    """By path, whatever the host."""
-    return asked.path.endswith("/chat/completions")
+    """By path, whatever the host; Writer and Perplexity have paths of their own."""
+    if asked.path.endswith("/chat/completions"):
+        return True
+    if asked.path.endswith("/v1/sonar"):
+        return True
+    return asked.path == "/v1/chat" and (asked.host.endswith("writer.com") or "messages" in asked.members)
 
 
 def request(found: Found, asked: Asked) -> None:
@@ -105,4 +168,4 @@ def request(found: Found, asked: Asked) -> None:
     request_facts(found, asked)
 
 
-CHAT = Format("openai.chat", "chat", matches, request, event, chat_tokens)
+CHAT = Format("openai.chat", "chat", matches, request, event, tokens)

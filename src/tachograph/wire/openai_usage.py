@@ -1,19 +1,23 @@
-"""The usage objects and request members that the OpenAI kinds share.
+"""The usage objects, costs and request members that the OpenAI kinds share.
 
 In: the members of requests and `usage` objects in OpenAI's two spellings (`prompt_tokens`, `input_tokens`) with all
-details that compatible servers add. Out: Found, Tokens. Source: providers.md A0, A2, A9, A10.
+details that compatible servers add. Out: Found, Tokens. Source: providers.md A0, A1.9, A2, A7 to A10.
+What it must never know: choices, items, events: where in an answer a usage object stands.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from tachograph.wire import tokens as arithmetic
 from tachograph.wire.format import Asked
-from tachograph.wire.found import Found, count, mapping, name, number
-from tachograph.wire.tokens import Tokens
+from tachograph.wire.found import Found, count, mapping, merged, money, name, number
+from tachograph.wire.tokens import PARTS, Tokens
+
+TICKS_PER_USD = Decimal(10**10)  # xAI `cost_in_usd_ticks`
 
 _AZURE_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 
@@ -42,7 +46,7 @@ def created(value: Any) -> datetime | None:
 
 
 def request_facts(found: Found, asked: Asked) -> None:
-    """Model, limits, tier and user of a request in OpenAI's vocabulary."""
+    """Model, limits, tier and user of a request in OpenAI's vocabulary. Azure's deployment is in the path."""
     members = asked.members
     deployment = _AZURE_DEPLOYMENT.search(asked.path)
     found.request_model = name(deployment.group(1)) if deployment else name(members.get("model"))
@@ -52,27 +56,98 @@ def request_facts(found: Found, asked: Asked) -> None:
     found.temperature = number(members.get("temperature"))
     found.requested_tier = name(members.get("service_tier"))
     found.user_id = name(members.get("user")) or name(members.get("safety_identifier"))
+    for value in (members.get("search_context_size"), mapping(members.get("web_search_options"))):
+        size = name(value) if isinstance(value, str) else name(mapping(value).get("search_context_size"))
+        if size:
+            found.price_context["search_context_size"] = size
+    kind = name(mapping(members.get("web_search_options")).get("search_type"))
+    if kind:
+        found.price_context["search_type"] = kind
+
+
+def take_usage(found: Found, value: Any) -> None:
+    """A usage object as it came: merged over what came before, with the money and the units that it states."""
+    usage = mapping(value)
+    if not usage:
+        return
+    found.usage = merged(found.usage, usage)
+    found.service_tier = name(usage.get("service_tier")) or found.service_tier
+    _cost(found, usage)
+    _units(found, usage)
+
+
+def _cost(found: Found, usage: dict[str, Any]) -> None:
+    ticks = count(usage.get("cost_in_usd_ticks"))
+    if ticks is not None:
+        found.cost_usd = Decimal(ticks) / TICKS_PER_USD
+    stated = usage.get("cost")
+    stated = money(mapping(stated).get("total_cost") if isinstance(stated, dict) else stated)
+    if stated is None:
+        return
+    found.cost_usd = stated
+    if usage.get("is_byok") is True:  # `cost` is then only the router's fee
+        upstream = money(mapping(usage.get("cost_details")).get("upstream_inference_cost"))
+        found.cost_usd = None if upstream is None else money(stated + upstream)
+
+
+def _units(found: Found, usage: dict[str, Any]) -> None:
+    """What is billed beside tokens: searches, seconds, citations."""
+    server_tools = mapping(usage.get("server_tool_use_details")) or mapping(usage.get("server_tool_use"))
+    xai = mapping(usage.get("server_side_tool_usage_details"))
+    found_of_xai = [count(xai.get(member)) for member in ("web_search_calls", "x_search_calls")]
+    searches = first(server_tools, "web_search_requests")
+    if searches is None and any(value is not None for value in found_of_xai):
+        searches = sum(value or 0 for value in found_of_xai)
+    if searches is None:
+        searches = count(usage.get("num_search_queries"))
+    unit(found, "web_searches", searches)
+    unit(found, "citation_tokens", count(usage.get("citation_tokens")))
+    size = name(usage.get("search_context_size"))
+    if size:
+        found.price_context["search_context_size"] = size
+    for member in ("seconds", "prompt_audio_seconds"):
+        seconds = number(usage.get(member))
+        if seconds is not None and seconds > 0:
+            found.price_context["input_seconds"] = f"{seconds:g}" if seconds < 1e5 else str(round(seconds))
+
+
+def unit(found: Found, key: str, value: int | None) -> None:
+    """A counted unit of `price_context`; nothing where it is zero or unknown."""
+    if value:
+        found.price_context[key] = str(value)
 
 
 def chat_tokens(found: Found) -> Tokens | None:
-    """The parts of a chat or text completion; of llama.cpp's `timings` where no usage came."""
-    usage = found.usage
-    if not usage:
+    """The parts of what the call used; of llama.cpp's `timings` where no usage came."""
+    if not found.usage:
         return _llamacpp(mapping(found.usage_copies.get("timings")))
+    tokens = usage_tokens(found.usage, reasoning_model=is_reasoning(found))
+    if tokens.cache_read is None:  # servers that state it beside the usage: llama.cpp, Fireworks
+        _cached_beside(tokens, found)
+    _cache_details(found)
+    return tokens
+
+
+def usage_tokens(usage: dict[str, Any], *, reasoning_model: bool = False) -> Tokens:
+    """The parts of one usage object, in either spelling."""
     inputs = details(usage, "prompt_tokens_details", "prompt_token_details", "input_tokens_details")
+    inputs = inputs or details(usage, "input_token_details")
     outputs = details(usage, "completion_tokens_details", "completion_token_details", "output_tokens_details")
+    outputs = outputs or details(usage, "output_token_details")
+    written = first(inputs, "cache_write_tokens", "cache_creation_tokens")
+    audio = first(inputs, "audio_tokens")
     return arithmetic.inclusive(
         input_tokens=first(usage, "prompt_tokens", "input_tokens"),
         output_tokens=first(usage, "completion_tokens", "output_tokens"),
         total_tokens=count(usage.get("total_tokens")),
         cache_read=_cached(usage, inputs),
-        cache_write_other=first(inputs, "cache_write_tokens", "cache_creation_tokens"),
+        cache_write_other=count(usage.get("cache_creation_input_tokens")) if written is None else written,
         reasoning=_reasoning(usage, outputs),
-        audio_input=count(inputs.get("audio_tokens")),
+        audio_input=_audio_beside(usage) if audio is None else audio,
         audio_output=count(outputs.get("audio_tokens")),
-        image_input=count(inputs.get("image_tokens")),
+        image_input=first(inputs, "image_tokens"),
         image_output=count(outputs.get("image_tokens")),
-        reasoning_model=is_reasoning(found),
+        reasoning_model=reasoning_model,
     )
 
 
@@ -93,6 +168,12 @@ def first(members: dict[str, Any], *names: str) -> int | None:
     return None
 
 
+def iteration(tokens: Tokens, model: str | None = None, kind: str = "message") -> dict[str, Any]:
+    """An inner call that is priced apart: its known parts under the Call's names. No model: the Call's own."""
+    parts = {part: getattr(tokens, part) for part in PARTS if getattr(tokens, part) is not None}
+    return {"type": kind, **({"model": model} if model else {}), **parts}
+
+
 def _cached(usage: dict[str, Any], inputs: dict[str, Any]) -> int | None:
     stated = first(inputs, "cached_tokens", "cache_read_tokens")
     if stated is None:
@@ -103,6 +184,35 @@ def _cached(usage: dict[str, Any], inputs: dict[str, Any]) -> int | None:
 def _reasoning(usage: dict[str, Any], outputs: dict[str, Any]) -> int | None:
     stated = count(outputs.get("reasoning_tokens"))
     return count(usage.get("reasoning_tokens")) if stated is None else stated
+
+
+def _audio_beside(usage: dict[str, Any]) -> int | None:
+    """Mistral counts audio in the total only: where it states seconds of audio, the gap is that audio."""
+    prompt, total = count(usage.get("prompt_tokens")), count(usage.get("total_tokens"))
+    if not number(usage.get("prompt_audio_seconds")) or prompt is None or total is None:
+        return None
+    return max(0, total - prompt - (count(usage.get("completion_tokens")) or 0)) or None
+
+
+def _cached_beside(tokens: Tokens, found: Found) -> None:
+    cached = count(mapping(found.usage_copies.get("timings")).get("cache_n"))
+    for holder in ("perf_metrics", "headers"):
+        if cached is None:
+            members = mapping(found.usage_copies.get(holder))
+            cached = first(members, "cached-prompt-tokens", "fireworks-cached-prompt-tokens")
+    if cached is not None and tokens.input_uncached is not None and cached <= tokens.input_uncached:
+        tokens.cache_read, tokens.input_uncached = cached, tokens.input_uncached - cached
+
+
+def _cache_details(found: Found) -> None:
+    """Subsets of the cached tokens that have a price of their own."""
+    usage = found.usage or {}
+    inputs = details(usage, "input_tokens_details", "prompt_tokens_details", "input_token_details")
+    written = mapping(inputs.get("cache_write_tokens_details"))
+    unit(found, "cache_write_12h", count(written.get("ttl_12h_tokens")))
+    read = mapping(inputs.get("cached_tokens_details"))
+    unit(found, "audio_cache_read", count(read.get("audio_tokens")))
+    unit(found, "image_cache_read", count(read.get("image_tokens")))
 
 
 def _llamacpp(timings: dict[str, Any]) -> Tokens | None:
