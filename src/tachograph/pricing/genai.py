@@ -17,7 +17,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from tachograph.pricing.amendments import AMENDMENTS, DERIVED, MULTIPLIERS
-from tachograph.pricing.rows import Clause, PriceRow, Rate, Table, Tiered
+from tachograph.pricing.rows import Clause, Matcher, PriceRow, Rate, Table, Tiered
 
 # Their provider -> our words, where they differ.
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -97,7 +97,7 @@ def bundled() -> Table:
 def flatten(providers: Sequence[Any]) -> Table:
     """The providers of the library as a Table."""
     rows: list[PriceRow] = []
-    matchers: dict[str, list[tuple[Clause, str, Context]]] = {}
+    matchers: dict[str, list[Matcher]] = {}
     fallbacks = dict(_FALLBACKS)
     for provider in providers:
         required: Context = ()
@@ -107,7 +107,7 @@ def flatten(providers: Sequence[Any]) -> Table:
         for word in words:
             own = matchers.setdefault(word, [])
             for model in provider.models:
-                own.append((_clause(model.match), model.id, required))
+                own.append(Matcher(_clause(model.match), model.id, required))
                 rows.extend(_rows(word, model, required))
             if provider.fallback_model_providers:
                 fallbacks[word] = tuple(_WORDS.get(name, (name,))[0] for name in provider.fallback_model_providers)

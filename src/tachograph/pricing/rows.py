@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
+from typing import NamedTuple
 
 MILLION, THOUSAND, ONE = 10**6, 10**3, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a rate is a price of: US dollars per `per` of `noun`. `token`: multipliers of tiers apply to it."""
+    """What a rate is a price of: US dollars per `per` of `noun`. `scales`: general multipliers apply to it."""
 
     noun: str
     per: int
-    token: bool = True
+    scales: bool = True
 
 
 # Every rate that a row may have. The first block are the disjoint token parts; the words are those of Call.
@@ -43,9 +44,9 @@ RATES: dict[str, Unit] = {
     "video_input": Unit("tokens", MILLION),
     "video_output": Unit("tokens", MILLION),
     "citation": Unit("tokens", MILLION),
-    "request": Unit("requests", THOUSAND, token=False),
-    "web_search": Unit("searches", THOUSAND, token=False),
-    "storage_search": Unit("searches", THOUSAND, token=False),
+    "request": Unit("requests", THOUSAND, scales=False),
+    "web_search": Unit("searches", THOUSAND, scales=False),
+    "storage_search": Unit("searches", THOUSAND, scales=False),
     "search_unit": Unit("search units", THOUSAND),
     "page": Unit("pages", THOUSAND),
     "annotated_page": Unit("pages", THOUSAND),
@@ -129,8 +130,8 @@ class Multiplier:
     providers, models, requested: patterns with `*`; empty means all. models is compared with the canonical name and
     with both names of the Call; requested with the requested name only (a deployment or profile).
     when: condition words; the value `*` stands for any. valid_from: first UTC day.
-    rates: the names it applies to; empty: all rates of tokens and media. always: also on a row that was made for the
-    condition (else such a row already holds the price).
+    rates: the names it applies to; empty: all but fees of requests and searches. It is not used on a row whose context
+    names the condition (that row already holds the price), nor on amortised rows.
     """
 
     name: str
@@ -141,7 +142,6 @@ class Multiplier:
     when: tuple[tuple[str, str], ...] = ()
     valid_from: date | None = None
     rates: tuple[str, ...] = ()
-    always: bool = False
     origin: str = ""
 
 
@@ -161,16 +161,26 @@ class Derived:
 Clause = tuple[object, ...]
 
 
+class Matcher(NamedTuple):
+    """A name that the clause knows is this model, where all words of `required` are given."""
+
+    clause: Clause
+    model: str
+    required: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Everything a book is built from.
 
-    matchers: per provider, in the order of trial, (clause, model, words of context that the match needs).
-    fallbacks: providers whose prices hold where one has none of its own. aliases: (provider or None, name) -> model.
+    matchers: per provider, in the order of trial; the first that knows a name decides. overriding: those of overrides;
+    each that knows a name is tried before the others. fallbacks: providers whose prices hold where one has none of its
+    own. aliases: (provider or None for all, name) -> model.
     """
 
     rows: tuple[PriceRow, ...]
-    matchers: Mapping[str, tuple[tuple[Clause, str, tuple[tuple[str, str], ...]], ...]]
+    matchers: Mapping[str, tuple[Matcher, ...]] = field(default_factory=dict)
+    overriding: Mapping[str, tuple[Matcher, ...]] = field(default_factory=dict)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multipliers: tuple[Multiplier, ...] = ()
     derived: tuple[Derived, ...] = ()
