@@ -64,6 +64,8 @@ _RATES: dict[str, str] = {
     "input_audio_hours": "audio_hour",
 }
 
+_DEFAULT = {"service_tier": "default"}
+
 # Words by which the list says that a model without rates costs nothing.
 _FREE_WORDS = (":free", "-exp", "free of charge", "included in the subscription", "gemma-3")
 
@@ -159,7 +161,7 @@ def _variants(provider: str, model: Any) -> list[_Variant]:
     found = [
         _Variant(_words(item.when), getattr(item.constraint, "start_date", None), _rates(item.prices))
         for item in model.price_variants or ()
-        if vars(item.prices)  # an empty one only says that the standard price holds
+        if item.when != _DEFAULT  # an empty one of other words says that the standard price holds for them, too
     ]
     amended = AMENDMENTS.get((provider, model.id), ())
     return found + [_Variant(context, None, dict(rates)) for context, rates in amended]
