@@ -7,9 +7,13 @@ What this room must never know: prices, spans, SQL, a clock, a socket.
 from __future__ import annotations
 
 from tachograph.call import Call
+from tachograph.wire import anthropic, bedrock, bedrock_invoke, cohere, gemini, gemini_predict, ollama
 from tachograph.wire.alibaba import GENERATION
 from tachograph.wire.exchange import End, Exchange, Request
 from tachograph.wire.format import Format
+from tachograph.wire.gemini_interactions import INTERACTIONS
+from tachograph.wire.gemini_live import LIVE
+from tachograph.wire.mistral_ocr import OCR
 from tachograph.wire.native_engines import LLAMACPP, SGLANG, TGI
 from tachograph.wire.openai_audio import SPEECH, TRANSCRIPTION
 from tachograph.wire.openai_batch import BATCH
@@ -23,6 +27,24 @@ from tachograph.wire.openai_shapes import UNKNOWN
 from tachograph.wire.reader import Reader
 
 FORMATS: tuple[Format, ...] = (
+    anthropic.COUNT_TOKENS,  # before the messages: Vertex counts under the name of a model
+    anthropic.MESSAGES,
+    anthropic.BATCH,
+    anthropic.COMPLETE,
+    gemini.GENERATE,
+    gemini.COUNT_TOKENS,
+    gemini_predict.EMBEDDINGS,
+    gemini_predict.PREDICT,
+    gemini_predict.RAW_PREDICT,
+    INTERACTIONS,
+    LIVE,
+    bedrock.CONVERSE,
+    bedrock.COUNT_TOKENS,
+    bedrock_invoke.INVOKE,
+    ollama.CHAT,
+    ollama.GENERATE,
+    ollama.EMBED,
+    OCR,
     CHAT,
     COMPLETIONS,
     INPUT_TOKENS,
@@ -36,6 +58,11 @@ FORMATS: tuple[Format, ...] = (
     SPEECH,
     REALTIME,
     RERANK,
+    cohere.CHAT,
+    cohere.GENERATE,
+    cohere.EMBED,
+    cohere.RERANK,  # after OpenAI's, which is told by its hosts
+    cohere.CLASSIFY,
     EMBEDDINGS,
     BATCH,
     UNKNOWN,  # matches everything

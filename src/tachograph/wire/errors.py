@@ -54,8 +54,8 @@ _BY_WORD: tuple[tuple[str, str], ...] = (
         "content_filter",
     ),
     (
-        r"insufficient_?quota|billing|insufficient_?balance|insufficient_?credits|credits?_exhausted|quota_?exhausted"
-        r"|arrearage|payment_required|exceeded_current_quota",
+        r"insufficient_?quota|service_?quota|billing|insufficient_?balance|insufficient_?credits|credits?_exhausted"
+        r"|quota_?exhausted|arrearage|payment_required|exceeded_current_quota",
         "quota_exhausted",
     ),
     (
@@ -72,8 +72,8 @@ _BY_WORD: tuple[tuple[str, str], ...] = (
         "provider_overloaded",
     ),
     (
-        r"invalid_?api_?key|authentication|unauthori[sz]ed|unauthenticated|permission|accessdenied|access_denied"
-        r"|forbidden|unrecognizedclient|expiredtoken|invalidsignature|incorrect_api_key|wrong_api_key",
+        r"invalid_?api_?key|authentication|unauthori[sz]ed|unauthenticated|permission|access_?denied"
+        r"|forbidden|unrecognized_?client|expired_?token|invalid_?signature|incorrect_api_key|wrong_api_key",
         "client_auth",
     ),
     (
@@ -88,7 +88,7 @@ _BY_WORD: tuple[tuple[str, str], ...] = (
         "client_bad_request",
     ),
     (
-        r"internal|server_?error|api_error|upstream|provider|modelerror|modelstreamerror|generation|bad_gateway",
+        r"internal|server_?error|api_error|upstream|provider|model_?error|model_?stream_?error|generation|bad_gateway",
         "provider_error",
     ),
 )
@@ -97,7 +97,7 @@ _WORDS = tuple((re.compile(pattern), kind) for pattern, kind in _BY_WORD)
 # Of messages only these are believed, and only where codes say nothing: they are the ones servers write themselves.
 _MESSAGES = (
     (
-        re.compile(r"(?i)context (size|length|window)|maximum context|prompt is too long|too many tokens"),
+        re.compile(r"(?i)context (size|length|window)|maximum context|(prompt|input) is too long|too many tokens"),
         "client_too_large",
     ),
     (re.compile(r"(?i)exceeded your current quota|insufficient balance|credit balance"), "quota_exhausted"),

@@ -39,8 +39,18 @@ SERVER_TIMES: tuple[tuple[str, float], ...] = (
     ("fireworks-server-processing-time", 1000),
     ("x-envoy-upstream-service-time", 1),
 )
+_FRONT_END = re.compile(r"\bgfet4t7; *dur=(\d+(?:\.\d+)?)")  # Google's word in `server-timing`
 QUEUE_TIMES: tuple[tuple[str, float], ...] = (("x-queue-time", 1),)
-COUNTS = ("x-prompt-tokens", "x-generated-tokens", "fireworks-prompt-tokens", "fireworks-cached-prompt-tokens")
+COUNTS = (
+    "x-prompt-tokens",
+    "x-generated-tokens",
+    "fireworks-prompt-tokens",
+    "fireworks-cached-prompt-tokens",
+    "x-amzn-bedrock-input-token-count",
+    "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-cache-read-input-token-count",
+    "x-amzn-bedrock-cache-write-input-token-count",
+)
 TIERS = ("azureai-processed-tier", "x-gemini-service-tier", "x-amzn-bedrock-service-tier")
 
 _RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
@@ -54,6 +64,7 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
         if found.request_id is None:
             found.request_id = name(headers.get(header))
     found.server_ms = _first(headers, SERVER_TIMES) if found.server_ms is None else found.server_ms
+    found.server_ms = _front_end(headers) if found.server_ms is None else found.server_ms
     found.queue_ms = _first(headers, QUEUE_TIMES) if found.queue_ms is None else found.queue_ms
     for header in TIERS:
         if found.service_tier is None:
@@ -77,6 +88,11 @@ def _counts(found: Found, headers: Mapping[str, str]) -> None:
     known = {header: value for header, value in counts.items() if value is not None}
     if known:
         found.usage_copies["headers"] = known
+
+
+def _front_end(headers: Mapping[str, str]) -> float | None:
+    found = _FRONT_END.search(headers.get("server-timing", ""))
+    return number(found.group(1)) if found else None
 
 
 def _first(headers: Mapping[str, str], candidates: tuple[tuple[str, float], ...]) -> float | None:
