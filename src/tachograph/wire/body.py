@@ -101,6 +101,11 @@ class Body:
         return not isinstance(self._framing, Document)
 
     @property
+    def begun(self) -> bool:
+        """Whether anything came but blanks."""
+        return self._framing is not None or self.unread
+
+    @property
     def cut(self) -> bool:
         """Whether the input ended inside a value."""
         return self._framing is not None and self._framing.cut

@@ -81,6 +81,8 @@ class Reader:
         """How it ended, and when. The Call; several for a file of batch results."""
         self._body.finish()
         self.found.flags |= self._body.flags
+        if self._empty and self._status not in (204, 205) and end is End.COMPLETE:
+            self.found.flags.add("body_empty")
         if self._failed and self.found.error_type is None:
             errors.note(self.found, None, self._status, self._headers)
         read_headers(self.found, self._headers, self._asked)
@@ -109,7 +111,15 @@ class Reader:
         """Whether the answer ended early. Of a body that could not be read nobody can say so."""
         if self._body.unread:
             return False
+        if self._empty and self._status not in (204, 205):
+            return True
         return self._body.cut or (self._streamed and not self.found.terminal)
+
+    @property
+    def _empty(self) -> bool:
+        """Whether nothing came where an answer was due: blanks are nothing."""
+        due = self._asked.method == "POST" and self._status is not None and 200 <= self._status < 300
+        return due and not (self._messages or self._opaque or self._body.begun)
 
     # from events to facts
 
@@ -152,7 +162,7 @@ def request_members(request: Request) -> Mapping[str, Any]:
 
 
 _OPAQUE = re.compile(r"(audio|image|video)/")  # spoken or drawn answers: there is nothing to read in them
-_FORM_FIELD = re.compile(rb'name="([^"]{1,64})"\r?\n(?:[^\r\n]+\r?\n)*\r?\n([^\r\n]{0,256})\r?\n')
+_FORM_FIELD = re.compile(rb'name="([^"]{1,64})"\r?\n(?:[^\r\n]{1,512}\r?\n){0,8}\r?\n([^\r\n]{0,256})\r?\n')
 
 
 def _form_fields(body: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ KEPT_DEPTH_MAX = 3
 NODES_MAX, NODES_RESERVED = 6000, 1000
 BYTES_MAX, BYTES_RESERVED = 256 * 1024, 64 * 1024
 
-_STRING_STOP = re.compile(rb'["\\]')
+_STRING_REST = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _SCALAR_STOP = re.compile(rb'[\s,\]}\["{:]')
 _NEXT_TOKEN = re.compile(rb"[^\s]")
 _STRUCTURE = re.compile(rb'["{}\[\]]')
@@ -151,20 +151,16 @@ class Sieve:
             self._escape = False
             self._keep(data[at : at + 1])
             at += 1
-        while True:
-            stop = _STRING_STOP.search(data, at)
-            self._keep(data[at : stop.start() if stop else len(data)])
-            if stop is None:
-                return len(data)
-            at = stop.end()
-            if stop.group() == b'"':
-                self._end_string()
-                return at
-            self._keep(b"\\" + data[at : at + 1])
-            at += 1
-            if at > len(data):
-                self._escape = True
-                return at
+        end = _STRING_REST.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
+        self._keep(data[at:end])
+        if end == len(data):
+            return end
+        if data[end] == 0x22:
+            self._end_string()
+        else:
+            self._keep(b"\\")
+            self._escape = True
+        return end + 1
 
     def _keep(self, piece: bytes) -> None:
         assert self._text is not None
