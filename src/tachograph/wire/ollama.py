@@ -2,8 +2,9 @@
 
 In: `POST /api/chat` and `/api/generate`, which stream JSON lines unless the request says `stream: false`; `/api/embed`
 and `/api/embeddings`, which never stream. Out: Found. The last line (`done: true`) counts; durations are in
-nanoseconds. `prompt_eval_count` holds the cached tokens too where `prompt_eval_cached_count` is given; older servers leave the count
-out when all of the prompt was cached: then the input is unknown, not zero. Source: providers.md A0, A10.
+nanoseconds. `prompt_eval_count` holds the cached tokens too where `prompt_eval_cached_count` is given; older servers
+leave the count out when all of the prompt was cached: then the input is unknown, not zero.
+Source: providers.md A0, A10.
 What it must never know: prices, framing.
 """
 
