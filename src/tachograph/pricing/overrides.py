@@ -176,7 +176,8 @@ def _rates(place: str, entry: Mapping[str, Any]) -> dict[str, Rate]:
         higher = _plain_rates(f"{place}: above", {key: value for key, value in step.items() if key != "input_tokens"})
         for name, rate in higher.items():
             if name not in base:
-                raise PriceFileError(f"{place}: above: `{name}` has no rate in rates: add it there")
+                given = next((short for short, word in SHORT.items() if word == name), name)
+                raise PriceFileError(f"{place}: above: `{given}` has no rate in rates: add it there")
             found[name].append((threshold, rate))
     return {name: Tiered(rate, tuple(sorted(found[name]))) if found[name] else rate for name, rate in base.items()}
 
