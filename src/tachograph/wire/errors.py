@@ -50,7 +50,8 @@ _BY_STATUS: dict[int, str] = {
 # OpenAI an empty purse as 429.
 _BY_WORD: tuple[tuple[str, str], ...] = (
     (
-        r"content_?filter|content_?policy|responsible_?ai|moderation|safety|prohibited_content|blocklist",
+        r"content_?filter|content_?policy|responsible_?ai|moderation|safety|prohibited_content|blocklist"
+        r"|data_?inspection",
         "content_filter",
     ),
     (
@@ -73,7 +74,7 @@ _BY_WORD: tuple[tuple[str, str], ...] = (
     ),
     (
         r"invalid_?api_?key|authentication|unauthori[sz]ed|unauthenticated|permission|access_?denied"
-        r"|forbidden|unrecognized_?client|expired_?token|invalid_?signature|incorrect_api_key|wrong_api_key",
+        r"|(?<!extra_)forbidden|unrecognized_?client|expired_?token|invalid_?signature|incorrect_api_key|wrong_api_key",
         "client_auth",
     ),
     (
@@ -102,7 +103,7 @@ _MESSAGES = (
     ),
     (re.compile(r"(?i)exceeded your current quota|insufficient balance|credit balance"), "quota_exhausted"),
     (re.compile(r"(?i)rate limit|too many requests"), "rate_limited"),
-    (re.compile(r"(?i)overloaded"), "provider_overloaded"),
+    (re.compile(r"(?i)overloaded|(over|at) capacity"), "provider_overloaded"),
     (re.compile(r"(?i)content management policy|content filter"), "content_filter"),
     (re.compile(r"(?i)api[ _-]key|unauthorized|authentication"), "client_auth"),
 )

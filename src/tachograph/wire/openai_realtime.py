@@ -37,6 +37,8 @@ def event(found: Found, event_name: str, value: Any) -> bool:
         _response(found, mapping(body.get("response")), mapping(body.get("usage")))
     elif kind == _TRANSCRIBED:
         _transcription(found, mapping(body.get("usage")))
+    if kind in (_DONE, _TRANSCRIBED):
+        _inner_calls(found)
     return kind.startswith("response.") and kind.endswith(".delta")
 
 
@@ -136,15 +138,20 @@ def _added(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def tokens(found: Found) -> Tokens | None:
-    """What the responses used together; the transcription as an inner call of its own model."""
+def _inner_calls(found: Found) -> None:
+    """What the responses used together, and the transcription as an inner call of its own model."""
     heard = mapping(found.usage_copies.get("transcription"))
-    if heard and found.tokens is not None:
-        model = name(found.usage_copies.get("transcription_model")) or "input_audio_transcription"
-        inner = iteration(usage_tokens(heard), model)
-        seconds = number(heard.get("seconds"))
-        found.iterations = [iteration(found.tokens), {**inner, **({"input_seconds": seconds} if seconds else {})}]
-    return found.tokens
+    if not heard or found.tokens is None:
+        return
+    model = name(found.usage_copies.get("transcription_model")) or "input_audio_transcription"
+    inner = iteration(usage_tokens(heard), model)
+    seconds = number(heard.get("seconds"))
+    found.iterations = [iteration(found.tokens), {**inner, **({"input_seconds": seconds} if seconds else {})}]
+
+
+def tokens(_found: Found) -> Tokens | None:
+    """None: what the responses used was added while they came."""
+    return None
 
 
 def matches(asked: Asked) -> bool:
