@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from tachograph.call import Call
 from tachograph.pricing.charge import COST_MAX, Charge, Line
-from tachograph.pricing.context import ITERATIONS_KEY, SELECTING_KEYS, conditions, counted
+from tachograph.pricing.context import COUNTING_KEYS, ITERATIONS_KEY, SELECTING_KEYS, conditions, counted
 from tachograph.pricing.lookup import Found, Holding, Lookup
 from tachograph.pricing.plan import Plan, money
 from tachograph.pricing.quantities import Quantity, of_call, of_counted, of_iteration
@@ -31,6 +31,9 @@ ITERATIONS_MAX = 1_000
 COUNTING_IS_FREE = PriceRow("any", "count_tokens", {}, origin="counting tokens is free everywhere", free=True)
 _MULTIPLIED = "*"
 _ZERO = Decimal("0.0000000000")
+
+# Keys of a context that are charged themselves, so that the sum of token parts is not all.
+_UNITS = frozenset((*COUNTING_KEYS, ITERATIONS_KEY))
 
 # (provider, requested, responded, tier, selecting context)
 _Key = tuple[str, str | None, str | None, str | None, tuple[tuple[str, str], ...]]
@@ -94,7 +97,7 @@ class PriceBook:
         plan = entry.plan
         if entry.hours:
             plan = _at(entry, call.started_at)
-        if context or plan is None or plan.free:
+        if plan is None or plan.free or (context and not _UNITS.isdisjoint(context)):
             return self._slow(call, entry.model, plan)
         uncached, read = call.input_uncached, call.cache_read
         write_5m, write_1h, write_other = call.cache_write_5m, call.cache_write_1h, call.cache_write_other

@@ -94,6 +94,7 @@ COUNTING_KEYS = (
     "billed_input",
     "billed_output",
 )
+_COUNTING = frozenset(COUNTING_KEYS)
 ITERATIONS_KEY = "iterations"
 ITERATION_TYPES = ("message", "fallback_message", "compaction", "advisor_message")
 
@@ -161,9 +162,8 @@ def _take_tier(words: dict[str, str], provider: str, tier: str) -> None:
 def counted(price_context: Mapping[str, str]) -> dict[str, Decimal]:
     """The counting keys of a `price_context` as numbers; what is no count above zero is left out."""
     found = {}
-    for key in COUNTING_KEYS:
-        text = price_context.get(key)
-        if text:
+    for key, text in price_context.items():
+        if key in _COUNTING:
             number = count(text)
             if number:
                 found[key] = number

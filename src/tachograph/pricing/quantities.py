@@ -29,13 +29,10 @@ _COUNTED = {
     "citation_tokens": "citation",
 }
 _SUBSETS = ("audio_cache_read", "image_cache_read", "video_input", "video_output", "cache_write_12h")
-# (subset, its cached part, where its uncached tokens lie, where its cached ones lie)
-_INPUT_MEDIA = (
-    ("audio_input", "audio_cache_read"),
-    ("image_input", "image_cache_read"),
-    ("video_input", ""),
-)
+# (subset of the input, the word of its cached tokens)
+_INPUT_MEDIA = (("audio_input", "audio_cache_read"), ("image_input", "image_cache_read"), ("video_input", ""))
 _OUTPUT_MEDIA = ("audio_output", "image_output", "video_output")
+_MEDIA = frozenset((*_SUBSETS, *MODALITY_PARTS))
 # Shortest audio that is billed, in seconds.
 _SECONDS_MIN = {"groq": 10}
 
@@ -56,11 +53,16 @@ def of_call(call: Call, counted: Mapping[str, Decimal]) -> dict[str, Quantity] |
 
 def of_counted(provider: str, counted: Mapping[str, Decimal]) -> dict[str, Quantity]:
     """The units that are billed beside tokens."""
-    found: dict[str, Quantity] = {word: counted[key] for key, word in _COUNTED.items() if key in counted}
+    found: dict[str, Quantity] = {word: _plain(counted[key]) for key, word in _COUNTED.items() if key in counted}
     seconds = counted.get("input_seconds", Decimal(0)) + counted.get("output_seconds", Decimal(0))
     if seconds:
         found["audio_hour"] = max(seconds, Decimal(_SECONDS_MIN.get(provider, 0))) / 3600
     return found
+
+
+def _plain(number: Decimal) -> Quantity:
+    whole = int(number)
+    return whole if whole == number else number
 
 
 def of_iteration(entry: Mapping[str, Any]) -> dict[str, Quantity]:
@@ -85,6 +87,8 @@ def disjoint(parts: Mapping[str, Quantity], rated: Collection[str]) -> dict[str,
     never takes more than its part holds, so that the sum stays what was reported.
     """
     left = dict(parts)
+    if not _MEDIA & parts.keys():
+        return {name: value for name, value in left.items() if value}
     stated = {name: left.pop(name, 0) for name in (*_SUBSETS, *MODALITY_PARTS)}
     if left.get("audio_hour") and "audio_hour" in rated and stated["audio_input"]:
         _take(left, "input_uncached", stated["audio_input"])  # billed by the hour instead

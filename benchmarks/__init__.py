@@ -1,0 +1,1 @@
+"""Measurements: each module prints its table; `python -m benchmarks.<name>`."""
