@@ -26,7 +26,7 @@ $(UV):
 	touch $@
 
 up: .venv/.ready ## set everything up and run it: store and API on http://127.0.0.1:4180
-	.venv/bin/tachograph up
+	.venv/bin/tachograph up --with examples/recordings
 
 demo: .venv/.ready ## import the recordings and traces (or a generated day) and print the summary
 	.venv/bin/tachograph demo

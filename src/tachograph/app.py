@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tachograph import pricing
 from tachograph.call import Call
 from tachograph.capture import recordings
 from tachograph.capture.lines import Line, read_calls
@@ -26,13 +27,13 @@ from tachograph.health import Health
 from tachograph.importing import Imported, Importer, Tick, expanded
 from tachograph.normalise import Circumstances, from_exchange
 from tachograph.pricing import PriceBook, PriceFileError
-from tachograph.pricing import explain as explained
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
 from tachograph.testing import generated_day
+from tachograph.web.api import Parts, application, stats_to_dict
 
 # What a user can put right: told in one line, exit code 2.
-EXPECTED: tuple[type[Exception], ...] = (Refused, SettingsError, PriceFileError, StoreError, ValueError)
+EXPECTED: tuple[type[Exception], ...] = (Refused, Busy, SettingsError, PriceFileError, StoreError, ValueError)
 API_FILE = "tachograph.api"  # in the data folder: where the process that has the store open can be asked
 DISK_BYTES_MIN = 1024**3
 GENERATED_CALLS = 20_000
@@ -64,7 +65,7 @@ def now() -> datetime:
 def price_book(settings: Settings) -> PriceBook:
     """The public list, and the file of the setting `prices` over it. Refused or PriceFileError in one line."""
     if not settings.prices:
-        return PriceBook.load()
+        return pricing.price_book()
     path = Path(settings.prices).expanduser()
     try:
         overrides = tomllib.loads(path.read_text("utf-8"))
@@ -72,7 +73,7 @@ def price_book(settings: Settings) -> PriceBook:
         raise Refused("unreadable", f"{path}: {error.strerror}: check the setting `prices`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Refused("not_toml", f"{path}: not TOML: {error}") from error
-    return PriceBook.load(overrides)
+    return pricing.price_book(overrides)
 
 
 @contextlib.contextmanager
@@ -161,8 +162,6 @@ def serve(
     """Run until told to stop: prices, the store, what there is to import, the API; stopped in the opposite order."""
     import uvicorn
 
-    from tachograph.web.api import Parts, application
-
     health, book = Health(), price_book(settings)
     store = open_store(settings.address, retention_days=settings.retention_days)
     try:
@@ -170,7 +169,7 @@ def serve(
             imported = Importer(book, store, health, settings.attribution, now(), _silent).run(files)
             summarised(imported.summary.to_dict(), ", ".join(map(str, files)))
             say(imported.line())
-        parts = Parts(store, lambda call: explained(call, book).to_dict(), health, now)
+        parts = Parts(store, lambda call: pricing.explanation(call, book), health, now)
         host, _, port = settings.listen.rpartition(":")
         with _listening(host.strip("[]"), int(port)) as door, _announced(settings):
             say(f"tachograph is up: http://{settings.listen}/api/v1/health - stop it with Ctrl-C")
@@ -257,11 +256,11 @@ def _folder(settings: Settings) -> list[tuple[bool, str, str]]:
 def _store_state(settings: Settings) -> str:
     with opened(settings) as data:
         where = data.address if isinstance(data, Remote) else settings.address
-        return f"{where}: {json.dumps(data.stats(), default=str)}"
+        return f"{where}: {json.dumps(stats_to_dict(data.stats()))}"
 
 
 def _attempted(what: str, attempt: Callable[[], str]) -> tuple[bool, str, str]:
     try:
         return True, what, attempt()
-    except (*EXPECTED, Busy) as failure:
+    except EXPECTED as failure:
         return False, what, str(failure)

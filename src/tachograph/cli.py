@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tachograph import __version__, app, show, when
+from tachograph import __version__, app, pricing, show, when
 from tachograph.call import Call, to_dict
 from tachograph.config import Settings, load
 from tachograph.flow import Busy, Refused
@@ -237,11 +237,11 @@ def explain(
     """Print the multiplication behind the cost of one call."""
     settings = _settings(config, store=store, prices=prices)
     call = app.find(call_id, settings, file)
-    explanation = app.explained(call, app.price_book(settings))
+    book = app.price_book(settings)
     if as_json:
-        _print_json({"call": to_dict(call), "explanation": explanation.to_dict()})
+        _print_json({"call": to_dict(call), "explanation": pricing.explanation(call, book)})
     else:
-        print(explanation.text())  # noqa: T201
+        print(pricing.explain(call, book))  # noqa: T201
 
 
 @commands.command()

@@ -49,7 +49,12 @@ class Settings:
     @property
     def retention_days(self) -> dict[str, int]:
         """How long each table is kept, in days."""
-        return {"calls": self.calls_days, "minute": self.minute_days, "hour": self.hour_days}
+        return {
+            "calls": self.calls_days,
+            "calls_minute": self.minute_days,
+            "calls_hour": self.hour_days,
+            "calls_day": self.hour_days,
+        }
 
     @property
     def attribution(self) -> dict[str, str]:
@@ -64,7 +69,7 @@ SETTINGS: Mapping[str, str] = {
     "prices": "TOML file of contract prices, aliases and self-hosted capacity that win over the public list",
     "calls_days": "how many days single calls are kept",
     "minute_days": "how many days minute roll-ups are kept",
-    "hour_days": "how many days hour roll-ups are kept",
+    "hour_days": "how many days hour and day roll-ups are kept",
     "service": "`service.name` of calls that name none",
     "environment": "`deployment.environment.name` of calls that name none",
     "region": "`cloud.region` of calls that name none",

@@ -11,13 +11,15 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from tachograph.call import Call, from_dict, to_json
 from tachograph.flow import Busy, Refused
 from tachograph.series import Row, Series
+from tachograph.store import Stats, TableStats
+from tachograph.store.questions import Place
 
 TIMEOUT_SECONDS = 120.0
 
@@ -28,7 +30,7 @@ class Remote:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def write(self, calls: list[Call], token: str) -> int:
+    def write(self, calls: Sequence[Call], token: str) -> int:
         """Make calls durable; how many were new. Refused, Busy."""
         body = "\n".join(map(to_json, calls)).encode()
         headers = {"content-type": "application/x-ndjson", "idempotency-key": token}
@@ -36,18 +38,18 @@ class Remote:
 
     def ask(
         self,
-        measures: list[str],
+        measures: Sequence[str],
+        by: Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
         *,
-        by: list[str],
-        where: Mapping[str, Any],
         since: datetime,
         until: datetime,
-        step: timedelta | None,
-        limit: int | None,
+        step: timedelta | None = None,
+        limit: int | None = None,
     ) -> Series:
         """Answer a question."""
         query = [("measure", measure) for measure in measures] + [("by", dimension) for dimension in by]
-        query += _window(where, since, until)
+        query += _window(where or {}, since, until)
         if step is not None:
             query.append(("step", f"{round(step.total_seconds())}s"))
         if limit is not None:
@@ -62,17 +64,23 @@ class Remote:
             return None
 
     def calls(
-        self, *, where: Mapping[str, Any], since: datetime, until: datetime, limit: int, before: str | None
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int = 100,
+        after: Place | None = None,
     ) -> list[Call]:
         """The newest calls first."""
-        query = [*_window(where, since, until), ("limit", str(limit))]
-        if before:
-            query.append(("before", before))
+        query = [*_window(where or {}, since, until), ("limit", str(limit))]
+        if after:
+            query.append(("after", f"{after[0].isoformat()},{after[1]}"))
         return [from_dict(value) for value in self._get("/api/v1/calls", query)["calls"]]
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         """How much is stored."""
-        return dict(self._get("/api/v1/health", [])["store"])
+        return _stats(self._get("/api/v1/health", [])["store"])
 
     def close(self) -> None:
         """Nothing is held."""
@@ -111,7 +119,13 @@ def _window(where: Mapping[str, Any], since: datetime, until: datetime) -> list[
     return query
 
 
-def _series(value: Mapping[str, Any], by: list[str]) -> Series:
+def _stats(value: Mapping[str, Any]) -> Stats:
+    oldest, newest = (datetime.fromisoformat(value[name]) if value[name] else None for name in ("oldest", "newest"))
+    tables = tuple(TableStats(**table) for table in value["tables"])
+    return Stats(value["calls"], value["repeated_sightings"], oldest, newest, tables)
+
+
+def _series(value: Mapping[str, Any], by: Sequence[str]) -> Series:
     measures: Mapping[str, str] = value["measures"]
     seconds = value["step_seconds"]
     rows = tuple(

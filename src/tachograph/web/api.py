@@ -8,10 +8,11 @@ What it must never know: SQL, providers, price arithmetic.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -26,6 +27,8 @@ from tachograph.call import Call, from_dict, to_dict
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 from tachograph.series import Series
+from tachograph.store import Stats
+from tachograph.store.questions import Place
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 PAGE_CALLS_MAX = 1000
@@ -35,20 +38,20 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 class Data(Protocol):
     """What the API needs of a store; `remote` speaks the same to a running API."""
 
-    def write(self, calls: list[Call], token: str) -> int:
+    def write(self, calls: Sequence[Call], token: str) -> int:
         """Make calls durable; how many were new."""
         ...
 
     def ask(
         self,
-        measures: list[str],
+        measures: Sequence[str],
+        by: Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
         *,
-        by: list[str],
-        where: Mapping[str, Any],
         since: datetime,
         until: datetime,
-        step: Any,
-        limit: int | None,
+        step: timedelta | None = None,
+        limit: int | None = None,
     ) -> Series:
         """Answer a question."""
         ...
@@ -58,12 +61,18 @@ class Data(Protocol):
         ...
 
     def calls(
-        self, *, where: Mapping[str, Any], since: datetime, until: datetime, limit: int, before: str | None
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int = 100,
+        after: Place | None = None,
     ) -> list[Call]:
-        """The newest calls first; `before` is the call_id that the previous page ended with."""
+        """The newest calls first; `after`: where the previous page ended."""
         ...
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         """How much is stored."""
         ...
 
@@ -130,7 +139,14 @@ async def _unknown_path(request: Request, _failure: Exception) -> Response:
 
 async def _health(parts: Parts, _request: Request) -> Response:
     stats = await run_in_threadpool(parts.data.stats)
-    return JSONResponse({"status": "ok", "version": __version__, "store": stats, "counters": parts.health.snapshot()})
+    return JSONResponse(
+        {
+            "status": "ok",
+            "version": __version__,
+            "store": stats_to_dict(stats),
+            "counters": parts.health.snapshot(),
+        }
+    )
 
 
 async def _ask(parts: Parts, request: Request) -> Response:
@@ -153,7 +169,7 @@ async def _ask(parts: Parts, request: Request) -> Response:
 
 async def _calls(parts: Parts, request: Request) -> Response:
     query = request.query_params
-    _known(query, ("where", "since", "until", "limit", "before"))
+    _known(query, ("where", "since", "until", "limit", "after"))
     limit = _limit(query.get("limit"), PAGE_CALLS_MAX, 100) or 100
     found = await run_in_threadpool(
         lambda: parts.data.calls(
@@ -161,11 +177,11 @@ async def _calls(parts: Parts, request: Request) -> Response:
             since=when.moment(query.get("since", "30d"), parts.now()),
             until=when.moment(query.get("until", "now"), parts.now()),
             limit=limit,
-            before=query.get("before"),
+            after=_place(query.get("after")),
         )
     )
-    following = found[-1].call_id if len(found) == limit else None
-    return JSONResponse({"calls": [to_dict(call) for call in found], "next_before": following})
+    following = f"{to_dict(found[-1])['started_at']},{found[-1].call_id}" if len(found) == limit else None
+    return JSONResponse({"calls": [to_dict(call) for call in found], "next_after": following})
 
 
 async def _call(parts: Parts, request: Request) -> Response:
@@ -207,6 +223,26 @@ def _parsed(body: bytes) -> list[Call]:
             except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
                 raise Refused("bad_call", f"line {number}: {wrong}") from wrong
     return calls
+
+
+def _place(text: str | None) -> Place | None:
+    """`next_after` of the page before."""
+    if text is None:
+        return None
+    moment, comma, call_id = text.partition(",")
+    if not comma:
+        raise ValueError(f"after is {text!r}: give the `next_after` of the page before")
+    return datetime.fromisoformat(moment), call_id
+
+
+def stats_to_dict(stats: Stats) -> dict[str, Any]:
+    """JSON-ready."""
+    value = dataclasses.asdict(stats)
+    for name in ("oldest", "newest"):
+        moment = value[name]
+        value[name] = moment.isoformat().replace("+00:00", "Z") if moment else None
+    value["bytes_per_call"] = round(stats.bytes_per_call, 1) if stats.bytes_per_call is not None else None
+    return value
 
 
 def filters(texts: list[str]) -> dict[str, Any]:
