@@ -3,7 +3,8 @@
 In: a `content-encoding` header and bytes in pieces of any size. Out: plain bytes, told to `tell` in pieces of about
 `PIECE_BYTES_MAX`, so that a small piece may unfold to gigabytes and nothing grows. Never raises: what cannot be read
 is dropped and a flag says why. A body that is plain text whatever its header says (proxies and recordings do that) is
-passed through. Of a damaged body all pieces before the damaged one are read. `br` and `zstd` need a package (`pip install 'tachograph[decode]'`).
+passed through. Of a damaged body all pieces before the damaged one are read. `br` and `zstd` need a package
+(`pip install 'tachograph[decode]'`).
 What it must never know: what is inside.
 """
 

@@ -17,7 +17,7 @@ from typing import Any
 from tachograph.wire.sieve import Sieve
 from tachograph.wire.values import NOT_JSON, decoded
 
-PAYLOAD_BYTES_MAX = 256 * 1024
+PAYLOAD_BYTES_MAX = 128 * 1024
 HEADERS_BYTES_MAX = 128 * 1024  # AWS's own limit, as is 16 MiB for the payload
 FRAME_BYTES_MAX = 24 * 1024 * 1024
 

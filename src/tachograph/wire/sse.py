@@ -13,8 +13,10 @@ from typing import Any
 from tachograph.wire.sieve import Sieve
 from tachograph.wire.values import NOT_JSON, decoded
 
-EVENT_BYTES_MAX = 256 * 1024
+EVENT_BYTES_MAX = 128 * 1024
 NAME_BYTES_MAX = 256
+LINE_BYTES = 64  # what holding one more line weighs, beside its bytes
+DOCUMENTS_MAX = 256  # of one event that is too long to hold
 DONE = "[DONE]"
 
 
@@ -30,6 +32,7 @@ class EventStream:
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._sieve: Sieve | None = None  # where the event is too long to hold
+        self._documents_left = 0
         self._name = ""
 
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
@@ -98,13 +101,15 @@ class EventStream:
 
     def _hold_no_more(self, out: list[tuple[str, Any]]) -> None:
         if self._sieve is None:
-            self._sieve = Sieve()
+            self._sieve, self._documents_left = Sieve(), DOCUMENTS_MAX
             self._sift(b"".join(line + b"\n" for line in self._data), out)
             self._data, self._data_bytes = [], 0
 
     def _sift(self, piece: bytes, out: list[tuple[str, Any]]) -> None:
         assert self._sieve is not None
-        out += [(self._name, value) for value in self._sieve.feed(piece)]
+        values = self._sieve.feed(piece)[: self._documents_left]
+        self._documents_left -= len(values)
+        out += [(self._name, value) for value in values]
 
     def _whole(self, line: bytes, out: list[tuple[str, Any]]) -> None:
         field, _, value = line.partition(b":")
@@ -120,7 +125,7 @@ class EventStream:
     def _add_data(self, value: bytes, out: list[tuple[str, Any]]) -> None:
         if self._data and value[:1] in (b"{", b"[") and self._data[-1].endswith(b"}"):
             self._dispatch(out)  # a second document: the blank line between two events was forgotten
-        self._data_bytes += len(value)
+        self._data_bytes += len(value) + LINE_BYTES
         if self._data_bytes > EVENT_BYTES_MAX:
             self._hold_no_more(out)
         if self._sieve is None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tachograph.wire.sieve import Sieve
 
-BODY_BYTES_MAX = 256 * 1024
+BODY_BYTES_MAX = 128 * 1024
 
 
 class _NotJson:
@@ -113,7 +113,7 @@ class Values:
     def finish(self) -> list[tuple[str, Any]]:
         """The values that the end of the input completed."""
         out: list[Any] = []
-        self._end_line(out)
+        self._read_line(out)
         out += self._sieve.finish()
         self.cut = self._sieve.cut
         return [("", value) for value in out]
@@ -127,6 +127,12 @@ class Values:
             self._sift(out)
 
     def _end_line(self, out: list[Any]) -> None:
+        self._read_line(out)
+        if self._sifting:
+            out += self._sieve.feed(b"\n")
+            self._sifting = self._sieve.open
+
+    def _read_line(self, out: list[Any]) -> None:
         line = self._line
         if not self._sifting and line and not line.isspace():
             value = decoded(line)
@@ -135,9 +141,6 @@ class Values:
             else:
                 out += value if isinstance(value, list) else [value]
         line.clear()
-        if self._sifting:
-            out += self._sieve.feed(b"\n")
-            self._sifting = self._sieve.open
 
     def _sift(self, out: list[Any]) -> None:
         self._sifting = True
