@@ -16,6 +16,8 @@ from typing import Any
 from tachograph.wire.tokens import Tokens
 
 NAME_CHARS_MAX = 256
+MEMBERS_MAX = 512
+DEPTH_MAX = 8
 _ENUM = re.compile(r"[\w.:/@-]{1,64}")
 
 
@@ -80,7 +82,8 @@ class Found:
 def name(value: Any) -> str | None:
     """`value` where it is a non-empty string, cut to a sane length; else None. For ids, models, tiers."""
     if isinstance(value, str) and value:
-        return value[:NAME_CHARS_MAX]
+        cut = value[:NAME_CHARS_MAX]
+        return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()  # half a surrogate cannot be stored
     return None
 
 
@@ -130,18 +133,23 @@ def money(value: Any) -> Decimal | None:
     return amount if 0 <= amount < 10**8 else None
 
 
-def merged(old: dict[str, Any] | None, new: Any) -> dict[str, Any] | None:
-    """`new` over `old`, field by field: the last non-null value wins, nested objects likewise. Never adds."""
+def merged(old: dict[str, Any] | None, new: Any, depth: int = 0) -> dict[str, Any] | None:
+    """`new` over `old`, field by field: the last non-null value wins, nested objects likewise. Never adds.
+
+    A stream may send ever new members: no more than `MEMBERS_MAX` are kept.
+    """
     if not isinstance(new, dict) or not new:
         return old
     if not old:
         return dict(new)
     out = dict(old)
     for key, value in new.items():
+        if key not in out and len(out) >= MEMBERS_MAX:
+            continue
         if value is None:
             out.setdefault(key, None)
-        elif isinstance(value, dict) and isinstance(out.get(key), dict):
-            out[key] = merged(out[key], value)
+        elif isinstance(value, dict) and isinstance(out.get(key), dict) and depth < DEPTH_MAX:
+            out[key] = merged(out[key], value, depth + 1)
         else:
             out[key] = value
     return out
@@ -156,7 +164,7 @@ def countable(usage: Any, depth: int = 0) -> Any:
         return [value for value in (countable(item, depth + 1) for item in usage[:64]) if value is not _DROP]
     if isinstance(usage, str):
         return usage if _ENUM.fullmatch(usage) else _DROP
-    if isinstance(usage, int) and abs(usage) > 10**18:
+    if isinstance(usage, (int, float)) and not abs(usage) <= 10**18:  # nor Infinity, which JSON cannot write
         return _DROP
     return usage
 
