@@ -20,7 +20,7 @@ STRING_BYTES_MAX = 4096
 NAME_BYTES_MAX = 256
 NUMBER_BYTES_MAX = 64
 ITEMS_MAX = 256
-SCALARS_MAX = 32  # of the numbers, strings and words of one array: vectors are content, and long
+SCALARS_MAX = 8  # of the numbers, strings and words of one array: vectors are content, and long
 DEPTH_MAX = 64
 KEPT_DEPTH_MAX = 3
 # What one value may weigh; the reserve is for telemetry that comes after the rest was already too much.
