@@ -13,12 +13,14 @@ import statistics
 import struct
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tachograph import wire
 from tachograph.wire import Exchange, Request
 from tachograph.wire.sieve import Sieve
 
 ROUNDS = 9
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 SECONDS = 0.08  # that one round lasts at least
 
 HEADERS = {
@@ -62,7 +64,7 @@ def plain() -> Exchange:
         "usage": USAGE,
         "service_tier": "default",
     }
-    return Exchange(asked(OPENAI), 200, HEADERS, [(400_000, json.dumps(body).encode())], end_us=401_000)
+    return Exchange(asked(OPENAI), 200, HEADERS, [(400_000, json.dumps(body).encode())], end_us=401_000, started_at=NOW)
 
 
 def stream(chunks: int) -> Exchange:
@@ -80,7 +82,7 @@ def stream(chunks: int) -> Exchange:
     parts.append({**base, "choices": [], "usage": USAGE})
     pieces = [b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts] + [b"data: [DONE]\n\n"]
     stamped = [(200_000 + 9_000 * at, piece) for at, piece in enumerate(pieces)]
-    return Exchange(asked(OPENAI, stream=True), 200, EVENTS, stamped, end_us=stamped[-1][0])
+    return Exchange(asked(OPENAI, stream=True), 200, EVENTS, stamped, end_us=stamped[-1][0], started_at=NOW)
 
 
 def anthropic() -> Exchange:
@@ -97,7 +99,7 @@ def anthropic() -> Exchange:
     pieces = [f"event: {part['type']}\ndata: {json.dumps(part)}\n\n".encode() for part in parts]
     stamped = [(200_000 + 9_000 * at, piece) for at, piece in enumerate(pieces)]
     request = asked("https://api.anthropic.com/v1/messages", stream=True)
-    return Exchange(request, 200, EVENTS, stamped, end_us=stamped[-1][0])
+    return Exchange(request, 200, EVENTS, stamped, end_us=stamped[-1][0], started_at=NOW)
 
 
 def frame(kind: str, value: object) -> bytes:
@@ -123,7 +125,7 @@ def bedrock() -> Exchange:
     stamped = [(200_000 + 9_000 * at, piece) for at, piece in enumerate(pieces)]
     url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.anthropic.claude-sonnet-5-v1%3A0/converse-stream"
     headers = {**HEADERS, "content-type": "application/vnd.amazon.eventstream"}
-    return Exchange(asked(url), 200, headers, stamped, end_us=stamped[-1][0])
+    return Exchange(asked(url), 200, headers, stamped, end_us=stamped[-1][0], started_at=NOW)
 
 
 def embeddings() -> Exchange:
@@ -133,7 +135,7 @@ def embeddings() -> Exchange:
     body = json.dumps({"object": "list", "data": data, "model": "text-embedding-3-small", "usage": usage}).encode()
     pieces = [(300_000 + at, body[at : at + 16_384]) for at in range(0, len(body), 16_384)]
     request = asked("https://api.openai.com/v1/embeddings", input="x")
-    return Exchange(request, 200, HEADERS, pieces, end_us=400_000)
+    return Exchange(request, 200, HEADERS, pieces, end_us=400_000, started_at=NOW)
 
 
 def cost_us(work: Callable[[], object]) -> float:

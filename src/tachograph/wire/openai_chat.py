@@ -28,6 +28,7 @@ from tachograph.wire.tokens import Tokens
 
 # Members beside `usage` that hold counts or times, kept with it.
 _BESIDE = ("timings", "time_info", "perf_metrics")
+_COUNTING = (*_BESIDE, "usage", "x_groq", "usage_breakdown")
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _VISIBLE = ("refusal", "tool_calls", "function_call", "audio", "images")
 
@@ -87,8 +88,8 @@ def _tools(found: Found, index: int, message: dict[str, Any]) -> None:
 def _content(found: Found, piece: dict[str, Any], text: Any) -> bool:
     """Whether a piece of an answer carries content; counted, since one piece is close to one token."""
     thought, said = _spoken(piece.get("content"))
-    thought = thought or any(bool(piece.get(member)) for member in _REASONING)
-    said = said or bool(text) or any(bool(piece.get(member)) for member in _VISIBLE)
+    thought = thought or any(map(piece.get, _REASONING))
+    said = said or bool(text) or any(map(piece.get, _VISIBLE))
     if thought:
         found.reasoning_seen = True
     if found.provider != "perplexity":  # whose pieces are whole sentences
@@ -106,6 +107,8 @@ def _spoken(content: Any) -> tuple[bool, bool]:
 
 
 def _usage(found: Found, body: dict[str, Any]) -> None:
+    if not any(map(body.get, _COUNTING)):
+        return  # most chunks of a stream
     groq = mapping(body.get("x_groq"))
     take_usage(found, groq.get("usage"))  # the same counts as `usage`, where both come
     take_usage(found, body.get("usage"))

@@ -6,6 +6,8 @@ What it must never know: the meaning of any body.
 
 from __future__ import annotations
 
+import functools
+
 # (suffix of the host, provider); the first match wins.
 HOSTS: tuple[tuple[str, str], ...] = (
     ("openai.azure.com", "azure.ai.openai"),
@@ -94,12 +96,17 @@ def provider(host: str, url: str, told: str | None) -> str:
     """
     if told:
         return ALIASES.get(told.lower(), told.lower())
-    for suffix, word in HOSTS:
-        if host == suffix or host.endswith(("." + suffix, "-" + suffix)):
-            return word
+    word = _by_host(host)
+    if word is not None:
+        return word
     if host.endswith((".amazonaws.com", ".api.aws", ".amazonaws.com.cn")) and "bedrock" in host:
         return "aws.bedrock"
     for port, word in _PORTS.items():
         if host and f"{host}{port}/" in url + "/":
             return word
     return "unknown"
+
+
+@functools.lru_cache(maxsize=1024)  # a process calls few hosts, and often
+def _by_host(host: str) -> str | None:
+    return next((word for suffix, word in HOSTS if host == suffix or host.endswith(("." + suffix, "-" + suffix))), None)
