@@ -1,7 +1,7 @@
 """AWS event-stream frames, written: for cases whose body is one, and for the tests of the reading.
 
-In: (kind, name, value) of messages. Out: bytes. Run with a file of JSON lines `[kind, name, value]` it prints the base64
-that a recorded case holds as `response.body_b64`.
+In: (kind, name, value) of messages. Out: bytes. Run with a file of JSON lines `[kind, name, value]` it writes the
+base64 that a recorded case holds as `response.body_b64`.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ def _header(key: str, text: str) -> bytes:
 
 if __name__ == "__main__":
     lines = Path(sys.argv[1]).read_text("utf-8").splitlines()
-    print(base64.b64encode(frames(json.loads(line) for line in lines if line.strip())).decode())
+    sys.stdout.write(base64.b64encode(frames(json.loads(line) for line in lines if line.strip())).decode() + "\n")

@@ -76,8 +76,6 @@ def _line(found: Found, body: dict[str, Any]) -> bool:
 
 
 def _whole(found: Found, body: dict[str, Any]) -> bool:
-    if _refused(found, body):
-        return False
     found.response_id = name(body.get("response_id")) or name(body.get("id")) or found.response_id
     _usage(found, body.get("usage"))
     _usage(found, body.get("meta"))
@@ -91,14 +89,6 @@ def _whole(found: Found, body: dict[str, Any]) -> bool:
         _ended(found, generation)
     found.terminal = True
     return bool(calls or message.get("content") or body.get("text") or generations)
-
-
-def _refused(found: Found, body: dict[str, Any]) -> bool:
-    """An error is `{id, message}`: its id is that of the request."""
-    refused = isinstance(body.get("message"), str)
-    if refused:
-        found.request_id = name(body.get("id"))
-    return refused
 
 
 def _ended(found: Found, holder: dict[str, Any]) -> None:
@@ -151,8 +141,6 @@ def tokens(found: Found) -> Tokens | None:
 def unit_event(found: Found, event_name: str, value: Any) -> bool:
     """An answer whose use is counted in units: searches, images, classifications, tokens of embeddings."""
     body = mapping(value)
-    if _refused(found, body):
-        return False
     found.response_id = name(body.get("id")) or found.response_id
     found.response_model = name(body.get("model")) or found.response_model
     _usage(found, body.get("meta"))

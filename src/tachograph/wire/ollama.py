@@ -36,6 +36,8 @@ def event(found: Found, event_name: str, value: Any) -> bool:
     if total is not None and total >= 0:
         found.server_ms = round(total / NANOSECONDS_PER_MS, 3)
     content = _message(found, body)
+    if body.get("error") and found.error_type == "other":
+        found.error_type = "provider_error"  # it has begun to answer: what fails now is the engine
     if body.get("done") is True:
         found.terminal = True
         finished(found, name(body.get("done_reason")) or "")
