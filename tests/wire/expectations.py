@@ -1,6 +1,7 @@
 """What a person reads in a recorded exchange, beside what the reader gives.
 
-In: Calls and lists of expected fields. Out: one line per field that differs; fields that are not listed are not compared.
+In: Calls and lists of expected fields. Out: one line per field that differs; fields that are not listed are not
+compared.
 """
 
 from __future__ import annotations
