@@ -1,6 +1,6 @@
 """What the bundled list lacks: multipliers, cache lifetimes, request fees. Data, each with its source.
 
-In: nothing. Out: three tables that `genai.flatten` adds to the list. An override file may add more of the same kind.
+In: nothing. Out: four tables that `genai.flatten` adds to the list. An override file may add more of the same kind.
 What it must never know: a Call, how a charge is computed.
 
 A multiplier holds where no row was made for its condition, so that a row in force always wins: the list has batch and
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tachograph.pricing.rows import Derived, Multiplier, Rate
+from tachograph.pricing.rows import Derived, Multiplier, PriceRow, Rate
 
 _OPENAI = ("openai", "azure.ai.openai", "azure.ai.inference")
 _GOOGLE = ("gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai")
@@ -129,3 +129,14 @@ AMENDMENTS: dict[tuple[str, str], tuple[tuple[tuple[tuple[str, str], ...], dict[
     ("perplexity", "sonar-pro"): _request_fee(_SONAR_PRO),
     ("perplexity", "sonar-reasoning-pro"): _request_fee(_SONAR_PRO),
 }
+
+# Models that the list lacks: (row, names that mean it).
+_RERANK: dict[str, Rate] = {"search_unit": Decimal(2)}
+_COHERE_PRICES = "Cohere price page: rerank, USD per 1,000 searches"
+MODELS: tuple[tuple[PriceRow, tuple[str, ...]], ...] = (
+    (
+        PriceRow("cohere", "rerank-v3.0", _RERANK, origin=_COHERE_PRICES),
+        ("rerank-english-v3.0", "rerank-multilingual-v3.0"),
+    ),
+    (PriceRow("cohere", "rerank-v3.5", _RERANK, origin=_COHERE_PRICES), ("rerank-v3.5",)),
+)

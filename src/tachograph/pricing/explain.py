@@ -12,7 +12,7 @@ from typing import Any
 from tachograph.call import Call
 from tachograph.pricing.book import PriceBook
 from tachograph.pricing.charge import Charge, Line
-from tachograph.pricing.rows import PriceRow
+from tachograph.pricing.rows import MILLION, ONE, THOUSAND, PriceRow
 
 _STATUS_TEXT = {
     "unpriced_model": "no price: the list and the price file know no price of this model at this time",
@@ -20,6 +20,8 @@ _STATUS_TEXT = {
     "free": "free",
     "priced": "priced",
 }
+# How a price list writes what a rate is a price of.
+_PER = {MILLION: " per 1M", THOUSAND: " per 1k", ONE: " each"}
 
 
 def explain(call: Call, book: PriceBook) -> str:
@@ -129,8 +131,7 @@ def _table(lines: list[dict[str, Any]]) -> list[str]:
 
 
 def _cells(line: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    per = "" if line["per"] == 1 else f"{line['per']:,} "
-    rate = f"${line['rate_usd']} / {per}{line['unit']}"
+    rate = f"${line['rate_usd']}{_PER[line['per']]}"
     if line["rate_of"] != line["part"]:
         rate += f" (rate of {line['rate_of']})"
     factors = "".join(f" x {item['factor']} {item['name']}" for item in line["multipliers"])

@@ -16,7 +16,7 @@ from datetime import date, time
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from tachograph.pricing.amendments import AMENDMENTS, DERIVED, MULTIPLIERS
+from tachograph.pricing.amendments import AMENDMENTS, DERIVED, MODELS, MULTIPLIERS
 from tachograph.pricing.rows import Clause, Matcher, PriceRow, Rate, Table, Tiered
 
 # Their provider -> our words, where they differ.
@@ -35,6 +35,17 @@ _ROUTED = "huggingface_"
 _FALLBACKS: dict[str, tuple[str, ...]] = {
     "gcp.gen_ai": ("gcp.gemini", "anthropic"),
     "azure.ai.inference": ("azure.ai.openai", "openai", "anthropic", "deepseek", "x_ai", "moonshot_ai"),
+}
+
+# OpenRouter charges what these vendors' own lists say; names are `vendor/model`.
+_VENDORS: dict[tuple[str, str], str] = {
+    ("openrouter", "anthropic"): "anthropic",
+    ("openrouter", "cohere"): "cohere",
+    ("openrouter", "google"): "gcp.gemini",
+    ("openrouter", "mistralai"): "mistral_ai",
+    ("openrouter", "openai"): "openai",
+    ("openrouter", "perplexity"): "perplexity",
+    ("openrouter", "x-ai"): "x_ai",
 }
 
 _RATES: dict[str, str] = {
@@ -113,10 +124,14 @@ def flatten(providers: Sequence[Any]) -> Table:
                 rows.extend(_rows(word, model, required))
             if provider.fallback_model_providers:
                 fallbacks[word] = tuple(_WORDS.get(name, (name,))[0] for name in provider.fallback_model_providers)
+    for row, names in MODELS:
+        rows.append(row)
+        matchers.setdefault(row.provider, []).append(Matcher(("or", *(("equals", name) for name in names)), row.model))
     return Table(
         rows=tuple(rows),
         matchers={word: tuple(own) for word, own in matchers.items()},
         fallbacks=fallbacks,
+        vendors=_VENDORS,
         multipliers=MULTIPLIERS,
         derived=DERIVED,
     )

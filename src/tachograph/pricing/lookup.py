@@ -11,7 +11,7 @@ over a fallback's, more matching words of context over fewer, later over earlier
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ MATCHES_MAX = 20_000
 
 _SOURCES = {"list": 0, "amortised": 1, "contract": 2}
 _REQUESTED_FIRST = frozenset(("aws.bedrock",))
+# Names whose price a router does not take from the vendor: its own variants, and open weights that others serve.
+_NOT_PASSED = re.compile(r":|^claude.*-fast$|^gpt-oss|^gemma")
 # Conditions that always move the price: without a row or a multiplier for them the list price is only a guess.
 _PRICED_WORDS = ("service_tier", "processing", "speed", "latency")
 
@@ -65,7 +67,8 @@ class Lookup:
         for row in table.rows:
             self._rows.setdefault((row.provider, row.model), []).append(row)
         self._listed, self._overriding = table.matchers, table.overriding
-        self._fallbacks = table.fallbacks
+        self._fallbacks, self._vendors = table.fallbacks, table.vendors
+        self._routers = frozenset(router for router, _ in table.vendors)
         self._aliases = {(provider, name.lower()): model for (provider, name), model in table.aliases.items()}
         self._multipliers = [(item, _patterns(item)) for item in table.multipliers]
         self._derived = [(item, _patterns(item)) for item in table.derived]
@@ -76,7 +79,7 @@ class Lookup:
         canonical: str | None = None
         for name in self._names(provider, requested, responded):
             for spelling in spellings(provider, name):
-                for model, rows in self._targets(provider, spelling, words):
+                for model, rows in self._targets(provider, spelling, day, words):
                     canonical = canonical or model
                     best, hours = _choose(rows, provider, day, words)
                     if best is None and not hours:
@@ -95,16 +98,40 @@ class Lookup:
                 alias = self._aliases.get((holder, name.lower()))
                 if alias is not None:
                     yield alias
-        yield from given
+        yield from given[:1] if provider in self._routers and _other_vendor(given) else given
 
-    def _targets(self, provider: str, spelling: str, words: Words) -> Iterator[tuple[str, list[PriceRow]]]:
+    def _targets(self, provider: str, spelling: str, day: date, words: Words) -> Iterator[tuple[str, list[PriceRow]]]:
         """(canonical name, candidate rows): the provider's own, then those of its fallbacks."""
         for model in self._models(provider, spelling, words):
-            yield model, self._rows.get((provider, model), [])
+            own = self._rows.get((provider, model), [])
+            yield model, self._with_history(own, provider, spelling, day, words)
+        for model, listed in self._foreign(provider, spelling, words):
+            yield model, listed + self._rows.get((provider, model), [])
+
+    def _foreign(self, provider: str, spelling: str, words: Words) -> Iterator[tuple[str, list[PriceRow]]]:
+        """(canonical name, list rows) of those whose prices hold where the provider has none, without gifts."""
+        for holder, name in self._holders(provider, spelling):
+            for model in self._models(holder, name, words):
+                rows = self._rows.get((holder, model), [])
+                yield model, [row for row in rows if row.source == "list" and not row.free]
+
+    def _holders(self, provider: str, spelling: str) -> Iterator[tuple[str, str]]:
+        vendor, _, name = spelling.partition("/")
+        holder = self._vendors.get((provider, vendor))
+        if holder is not None and not _NOT_PASSED.search(name):
+            yield holder, name
         for holder in self._fallbacks.get(provider, ()):
-            for model in self._models(holder, spelling, words):
-                listed = [row for row in self._rows.get((holder, model), []) if row.source == "list"]
-                yield model, listed + self._rows.get((provider, model), [])
+            yield holder, spelling
+
+    def _with_history(
+        self, own: list[PriceRow], provider: str, spelling: str, day: date, words: Words
+    ) -> list[PriceRow]:
+        """A router's rows; before its first dated one the vendor's, as the undated one is only the oldest known."""
+        dated = [row.valid_from for row in own if row.valid_from is not None and row.source == "list"]
+        if provider not in self._routers or not dated or day >= min(dated):
+            return own
+        listed = next((rows for _, rows in self._foreign(provider, spelling, words) if rows), None)
+        return own if listed is None else [row for row in own if row.source != "list"] + listed
 
     def _models(self, provider: str, spelling: str, words: Words) -> Iterator[str]:
         for item in self._overriding.get(provider, ()):
@@ -133,6 +160,11 @@ class Lookup:
         handled = made_for | {key for item in chosen.values() for key, _ in item.when}
         guessed = any(key in words and key not in handled for key in _PRICED_WORDS)
         return Holding(row, tuple(chosen.values()), derived, ("tier_price_unknown",) if guessed else ())
+
+
+def _other_vendor(given: Sequence[str]) -> bool:
+    """Whether a router answered with a model of another vendor than was asked: then the asked one has no say."""
+    return len({name.lower().partition("/")[0] for name in given}) > 1
 
 
 def _choose(rows: Iterable[PriceRow], provider: str, day: date, words: Words) -> tuple[PriceRow | None, list[PriceRow]]:

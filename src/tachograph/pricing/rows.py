@@ -175,13 +175,15 @@ class Table:
 
     matchers: per provider, in the order of trial; the first that knows a name decides. overriding: those of overrides;
     each that knows a name is tried before the others. fallbacks: providers whose prices hold where one has none of its
-    own. aliases: (provider or None for all, name) -> model.
+    own. vendors: of a router that passes prices through, (router, vendor in a name) -> the provider whose prices hold.
+    aliases: (provider or None for all, name) -> model.
     """
 
     rows: tuple[PriceRow, ...]
     matchers: Mapping[str, tuple[Matcher, ...]] = field(default_factory=dict)
     overriding: Mapping[str, tuple[Matcher, ...]] = field(default_factory=dict)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    vendors: Mapping[tuple[str, str], str] = field(default_factory=dict)
     multipliers: tuple[Multiplier, ...] = ()
     derived: tuple[Derived, ...] = ()
     aliases: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
