@@ -1,0 +1,133 @@
+"""The room that speaks SQL: calls become rows, questions become Series.
+
+In: Calls (`write`), questions (`ask`, `call`, `calls`, `stats`). Out: Series, Calls, counts.
+What it must never know: the name of a provider, a threshold, HTML, a clock.
+
+One store, two places: a folder, on which the engine runs inside this process (`chdb:///folder`), or a server
+(`http://host:8123`). The same texts and the same code serve both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from tachograph.call import Call
+from tachograph.series import Series
+from tachograph.store import ask as asking
+from tachograph.store import questions
+from tachograph.store.conditions import DIMENSIONS, Where
+from tachograph.store.engine import Engine, Limits
+from tachograph.store.errors import InUse, StoreError, Unknown
+from tachograph.store.measures import MEASURES, Measure
+from tachograph.store.migrate import Placement, migrate
+from tachograph.store.questions import Place, Stats, TableStats
+from tachograph.store.retention import keep
+from tachograph.store.writer import Writer
+
+__all__ = [
+    "DIMENSIONS",
+    "InUse",
+    "Limits",
+    "MEASURES",
+    "Measure",
+    "Stats",
+    "Store",
+    "StoreError",
+    "TableStats",
+    "Unknown",
+    "open_store",
+]
+
+
+def open_store(
+    address: str,
+    *,
+    limits: Limits | None = None,
+    retention_days: Mapping[str, int | None] | None = None,
+    cluster: str | None = None,
+) -> Store:
+    """Open the store at `address` and bring its schema up to date.
+
+    retention_days: days by table (calls, calls_minute, calls_hour, calls_day); None keeps for ever.
+    cluster: name of the cluster whose every server shall hold the tables.
+    Raises StoreError with the thing and the remedy in one line, Busy where a server does not answer.
+    """
+    engine = Engine(address, limits)
+    try:
+        return Store(engine, Placement(cluster), retention_days or {})
+    except BaseException:
+        engine.close()
+        raise
+
+
+class Store:
+    """An open store. Any thread may use it; it is a `flow.Sink` and a context manager."""
+
+    def __init__(self, engine: Engine, placement: Placement, retention_days: Mapping[str, int | None]) -> None:
+        self.engine = engine
+        self._placement = placement
+        self.migrate()
+        keep(engine, retention_days)
+        self._writer = Writer(engine, retention_days.get("calls"))
+        # Only with the folder for ourselves is a difference surely the mark of a write that was cut short.
+        self.repaired = self._writer.settle(force=True) if engine.embedded else {}
+
+    def migrate(self) -> int:
+        """Apply the migrations that the database lacks; how many."""
+        return migrate(self.engine, self._placement)
+
+    def write(self, calls: Sequence[Call], token: str) -> int:
+        """Make `calls` durable; how many were new. Raises Refused, Busy or StoreError, see `Writer.write`."""
+        return self._writer.write(calls, token)
+
+    def repair(self) -> dict[str, list[str]]:
+        """Rebuild the days on which roll-ups and raw rows differ, while nobody else writes; those days by table."""
+        return self._writer.settle(force=True)
+
+    def ask(
+        self,
+        measures: str | Sequence[str],
+        by: str | Sequence[str] = (),
+        where: Where | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        step: timedelta | None = None,
+        limit: int | None = None,
+        order: str | None = None,
+    ) -> Series:
+        """See `store.ask.ask`."""
+        return asking.ask(
+            self.engine, measures, by, where, since=since, until=until, step=step, limit=limit, order=order
+        )
+
+    def call(self, call_id: str) -> Call | None:
+        """The call of that id, or None."""
+        return questions.call_by_id(self.engine, call_id)
+
+    def calls(
+        self,
+        where: Where | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int = 100,
+        after: Place | None = None,
+    ) -> list[Call]:
+        """A page of calls, newest first. See `store.questions.page_of_calls`."""
+        return questions.page_of_calls(self.engine, where, since=since, until=until, limit=limit, after=after)
+
+    def stats(self) -> Stats:
+        """How much the store holds."""
+        return questions.stats(self.engine)
+
+    def close(self) -> None:
+        """Let go of the engine and of the folder."""
+        self.engine.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

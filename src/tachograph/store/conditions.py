@@ -1,0 +1,119 @@
+"""What may be grouped and filtered by, and the SQL that does it.
+
+In: names of dimensions and the values looked for. Out: SQL expressions; every value travels as a bound parameter, so
+that no text of a user is ever read as SQL.
+What it must never know: a measure, a table.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tachograph.call import BY_NAME, COLUMNS, Column, Kind, typed
+from tachograph.store.errors import Unknown
+from tachograph.store.schema import element_type
+
+DIMENSIONS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.dimension)
+MAPS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind is Kind.MAP)
+
+Where = Mapping[str, Any]
+
+
+class Parameters:
+    """Collects the values of one query; `bind` answers the text that stands for a value."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def bind(self, value: Any, kind: str) -> str:
+        """The placeholder of `value`, bound under the SQL type `kind`."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"{{{name}:{kind}}}"
+
+    def moment(self, value: datetime) -> str:
+        """The placeholder of a time, to the microsecond."""
+        return f"fromUnixTimestamp64Micro({self.bind(microseconds(value), 'Int64')}, 'UTC')"
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970, exactly. ValueError for a time without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone: write it with one, such as Z")
+    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86400 + since.seconds) * 10**6 + since.microseconds
+
+
+def check_dimension(name: str) -> str:
+    """`name`, or Unknown with the nearest dimension there is."""
+    field, dot, key = name.partition(".")
+    if name in DIMENSIONS or (dot and key and field in MAPS):
+        return name
+    raise Unknown(f"unknown dimension {name!r}{nearest(name, (*DIMENSIONS, *(f'{m}.<key>' for m in MAPS)))}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ ": did you mean ...?", or the way to all names where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(sorted(known))}"
+
+
+def expression(name: str, parameters: Parameters) -> str:
+    """SQL of the value of a dimension; NULL where a map lacks the key."""
+    check_dimension(name)
+    if name in BY_NAME:
+        return name
+    field, _, key = name.partition(".")
+    bound = parameters.bind(key, "String")
+    return f"if(mapContains({field}, {bound}), {field}[{bound}], NULL)"
+
+
+def label(name: str, parameters: Parameters) -> str:
+    """SQL of the label of a dimension: text, or NULL."""
+    value = expression(name, parameters)
+    textual = name not in BY_NAME or BY_NAME[name].kind in (Kind.WORD, Kind.TEXT)
+    return value if textual else f"toString({value})"
+
+
+def conditions(where: Where, parameters: Parameters) -> str:
+    """SQL that holds for the rows looked for, beginning with AND; empty where nothing is asked.
+
+    A value is one of what the dimension holds, None for "not known", or a list of these, any of which will do.
+    ValueError names a dimension whose value does not fit.
+    """
+    return "".join(f" AND ({_condition(name, value, parameters)})" for name, value in where.items())
+
+
+def _condition(name: str, value: Any, parameters: Parameters) -> str:
+    wanted = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    known = [_typed(name, item) for item in wanted if item is not None]
+    subject = expression(name, parameters)
+    tests = [f"{subject} IS NULL"] if None in wanted else []
+    if known:
+        tests.append(f"{subject} IN {parameters.bind(known, f'Array({_element(name)})')}")
+    return " OR ".join(tests) or "0"
+
+
+def _element(name: str) -> str:
+    return element_type(BY_NAME[name]) if name in BY_NAME else "String"
+
+
+def _typed(name: str, value: Any) -> Any:
+    column: Column | None = BY_NAME.get(name)
+    if column is None:
+        return str(value)
+    if column.kind is Kind.FLAG and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return typed(column, value)
+
+
+def listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name or several, as several; Unknown where one is named twice."""
+    several = (names,) if isinstance(names, str) else tuple(names)
+    twice = next((name for name in several if several.count(name) > 1), None)
+    if twice is not None:
+        raise Unknown(f"{twice!r} is asked twice: name it once")
+    return several

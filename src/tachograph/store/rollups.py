@@ -1,0 +1,157 @@
+"""The roll-ups: calls summed by minute, hour and day, so that a month is answered from thousands of rows.
+
+In: the raw table. Out: the definitions of the roll-up tables (grain, dimensions, sums, histograms), the query that
+fills one, and `reconcile`, which rebuilds the days on which a roll-up and the raw rows disagree.
+What it must never know: who asks, the unit of a step, a provider.
+
+Why three: minute and hour have few dimensions, so that their cells stay dense (a cell per call would be larger and
+slower than the calls). Charging back to teams and projects asks by day; that table carries those dimensions.
+Latencies are counted in fixed log-scale buckets, 16 a doubling: counts add up exactly, in any order and any number
+of times, and a quantile read from them is off by at most `QUANTILE_ERROR`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tachograph.call import BY_NAME, INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS
+from tachograph.store.schema import column_type
+
+if TYPE_CHECKING:
+    from tachograph.store.engine import Engine
+
+PER_DOUBLING = 16
+QUANTILE_ERROR = 2 ** (1 / (2 * PER_DOUBLING)) - 1  # 2.2 %: half a bucket, the value being its middle
+ITL_PER_DOUBLING = 4  # as `call.itl_buckets` counts them
+ITL_QUANTILE_ERROR = 2 ** (1 / (2 * ITL_PER_DOUBLING)) - 1  # 9.1 %
+
+SAME_EVERYWHERE = ("provider", "model", "operation", "outcome", "error_type", "environment")
+CHARGEBACK = ("service", "team", "project")
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One roll-up table. `grain_seconds`: width of a cell in time; `dimensions`: what may be asked of it."""
+
+    name: str
+    table: str
+    grain_seconds: int
+    dimensions: tuple[str, ...]
+
+
+# Finest first; `ask` takes the coarsest that can answer.
+ROLLUPS = (
+    Rollup("minute", "calls_minute", 60, SAME_EVERYWHERE),
+    Rollup("hour", "calls_hour", 3600, SAME_EVERYWHERE),
+    Rollup("day", "calls_day", 86400, SAME_EVERYWHERE + CHARGEBACK),
+)
+
+_TOKENS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS, "input_tokens", "output_tokens", "total_tokens")
+
+
+def bucket(value: str) -> str:
+    """SQL: the bucket of a positive number of milliseconds; 0.001 ms is the smallest that is told apart."""
+    return f"toInt16(round(log2(greatest(toFloat64(assumeNotNull({value})), 0.001)) * {PER_DOUBLING}))"
+
+
+def _sum(kind: str) -> str:
+    return f"SimpleAggregateFunction(sum, {kind})"
+
+
+_HISTOGRAM = "SimpleAggregateFunction(sumMap, Map(Int16, UInt64))"
+
+
+def _histogram(field: str) -> str:
+    return f"sumMapIf(map({bucket('calls.' + field)}, toUInt64(1)), calls.{field} IS NOT NULL)"
+
+
+# Column of a roll-up -> (its type, how it is made from raw rows). The qualified names are on purpose: an alias that
+# is called like the field it sums would otherwise be read as itself.
+SUMS: dict[str, tuple[str, str]] = {
+    "calls": (_sum("UInt64"), "count()"),
+    **{name: (_sum("Nullable(UInt64)"), f"sum(calls.{name})") for name in _TOKENS},
+    "cost_usd": (_sum("Nullable(Decimal(38, 10))"), "sum(calls.cost_usd)"),
+    "priced_calls": (_sum("UInt64"), "count(calls.cost_usd)"),
+    # Cost per token compares like with like: only calls of which both are known.
+    "cost_of_counted_usd": (
+        _sum("Nullable(Decimal(38, 10))"),
+        "sumIf(calls.cost_usd, calls.total_tokens IS NOT NULL)",
+    ),
+    "tokens_of_priced": (_sum("Nullable(UInt64)"), "sumIf(calls.total_tokens, calls.cost_usd IS NOT NULL)"),
+    "input_of_cacheable": (_sum("Nullable(UInt64)"), "sumIf(calls.input_tokens, calls.cache_read IS NOT NULL)"),
+    "estimated_calls": (_sum("UInt64"), "countIf(calls.usage_source = 'estimated')"),
+    "unattributed_calls": (_sum("UInt64"), "countIf(calls.team = '')"),
+    "duration_ms": (_sum("Nullable(Decimal(38, 3))"), "sum(calls.duration_ms)"),
+    "timed_calls": (_sum("UInt64"), "count(calls.duration_ms)"),
+    "duration_buckets": (_HISTOGRAM, _histogram("duration_ms")),
+    "ttft_buckets": (_HISTOGRAM, _histogram("ttft_ms")),
+    "tpot_buckets": (_HISTOGRAM, _histogram("tpot_ms")),
+    "itl_buckets": (
+        _HISTOGRAM,
+        "mapFilter((bucket, gaps) -> gaps > 0, mapFromArrays("
+        "arrayMap(i -> toInt16(i - 1), arrayEnumerate(sumForEach(calls.itl_buckets) AS gap_sums)), gap_sums))",
+    ),
+}
+
+
+def columns(rollup: Rollup) -> dict[str, str]:
+    """Names and SQL types of a roll-up's columns, in order."""
+    dimensions = {name: column_type(BY_NAME[name]) for name in rollup.dimensions}
+    return {"time": "DateTime('UTC')", **dimensions, **{name: kind for name, (kind, _) in SUMS.items()}}
+
+
+def filling(rollup: Rollup, names: Sequence[str] | None = None) -> str:
+    """The SELECT that makes cells of `rollup` from raw rows, up to its WHERE; `names`: only these sums."""
+    start = (
+        f"toDateTime(intDiv(toUnixTimestamp(calls.started_at), {rollup.grain_seconds}) * {rollup.grain_seconds}, 'UTC')"
+    )
+    wanted = SUMS if names is None else {name: SUMS[name] for name in names}
+    made = [f"{start} AS time", *(f"calls.{name} AS {name}" for name in rollup.dimensions)]
+    made += [f"{expression} AS {name}" for name, (_, expression) in wanted.items()]
+    return "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls AS calls\nWHERE calls.same_as IS NULL"
+
+
+def grouping(rollup: Rollup) -> str:
+    """The GROUP BY that closes `filling`."""
+    return "GROUP BY time, " + ", ".join(rollup.dimensions)
+
+
+def reconcile(engine: Engine, raw_days: int | None) -> dict[str, list[str]]:
+    """Rebuild every day on which a roll-up counts other calls than the raw table; the days rebuilt, by table.
+
+    A process that dies between the two writes of one batch, or a full disk, leaves such a day. Rebuilding is safe to
+    repeat: killed half way, the day still disagrees and is rebuilt next time. `raw_days`: retention of the raw table;
+    days near its end are left alone, as there the roll-up rightly knows more.
+    """
+    return {rollup.table: rebuilt for rollup in ROLLUPS if (rebuilt := _reconcile_one(engine, rollup, raw_days))}
+
+
+def _reconcile_one(engine: Engine, rollup: Rollup, raw_days: int | None) -> list[str]:
+    days = _disagreeing(engine, rollup, raw_days)
+    if days:
+        which = {"days": days}
+        inside = "IN (SELECT toDate(arrayJoin({days:Array(String)})))"
+        engine.command(f"ALTER TABLE {rollup.table} DELETE WHERE toDate(time, 'UTC') {inside}", which, mutations_sync=1)
+        engine.command(
+            f"INSERT INTO {rollup.table} {filling(rollup)} AND toDate(calls.started_at, 'UTC') {inside} "
+            f"{grouping(rollup)}",
+            which,
+        )
+    return days
+
+
+def _disagreeing(engine: Engine, rollup: Rollup, raw_days: int | None) -> list[str]:
+    # A week is the unit in which raw rows are dropped; stay a day clear of it.
+    kept = "1" if raw_days is None else f"day > today('UTC') - {max(raw_days - 8, 0)}"
+    rows = engine.query(
+        f"""
+        SELECT toString(day) FROM (
+            SELECT toDate(started_at, 'UTC') AS day, toInt64(count()) AS n FROM calls WHERE same_as IS NULL GROUP BY day
+            UNION ALL
+            SELECT toDate(time, 'UTC') AS day, -toInt64(sum(calls)) AS n FROM {rollup.table} GROUP BY day)
+        WHERE {kept} GROUP BY day HAVING sum(n) != 0 ORDER BY day
+        """
+    )
+    return [day for (day,) in rows]
