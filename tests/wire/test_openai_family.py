@@ -46,7 +46,7 @@ values = st.recursive(
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @given(events=st.lists(st.tuples(st.sampled_from(["", "sent", "error", "result"]), values), max_size=5), members=values)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_value_raises(form: Format, events: list[tuple[str, Any]], members: Any) -> None:
     found = Found()
     form.request(found, asked(Request(url="https://h/p"), members if isinstance(members, dict) else {}))
@@ -57,7 +57,7 @@ def test_no_value_raises(form: Format, events: list[tuple[str, Any]], members: A
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @given(messages=st.lists(st.tuples(st.just(None), st.booleans(), values), max_size=4), headers=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_value_raises_through_the_reader(form: Format, messages: Any, headers: bool) -> None:
     known = {"x-prompt-tokens": "7", "x-generated-tokens": "x"} if headers else {}
     exchange = Exchange(Request(url="https://h/p"), 200, known, messages=messages, api=form.name)

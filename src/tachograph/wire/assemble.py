@@ -50,7 +50,7 @@ def assemble(
             _outcome(inner, part, End.COMPLETE, cut=False)
             calls.append(inner)
         return calls
-    call = Call(api=form.name, status=status, streamed=streamed)
+    call = Call(api=found.shape or form.name, status=status, streamed=streamed)
     _fill(call, found, form, started_at)
     call.attempt = _attempt(asked.headers)
     call.trace_id, call.parent_span_id = _traceparent(asked.headers)

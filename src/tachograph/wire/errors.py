@@ -104,7 +104,7 @@ _MESSAGES = (
     (re.compile(r"(?i)exceeded your current quota|insufficient balance|credit balance"), "quota_exhausted"),
     (re.compile(r"(?i)rate limit|too many requests"), "rate_limited"),
     (re.compile(r"(?i)overloaded|(over|at) capacity"), "provider_overloaded"),
-    (re.compile(r"(?i)content management policy|content filter"), "content_filter"),
+    (re.compile(r"(?i)content management policy|content filter|usage polic(y|ies)|safety system"), "content_filter"),
     (re.compile(r"(?i)api[ _-]key|unauthorized|authentication"), "client_auth"),
 )
 _CODE = re.compile(r"[A-Za-z][\w.:/-]{1,79}")

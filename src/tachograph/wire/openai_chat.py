@@ -158,10 +158,8 @@ def tokens(found: Found) -> Tokens | None:
 
 
 def matches(asked: Asked) -> bool:
-    """By path, whatever the host; Writer and Perplexity have paths of their own."""
-    if asked.path.endswith("/chat/completions"):
-        return True
-    if asked.path.endswith("/v1/sonar"):
+    """By path, whatever the host; Mistral's agents, Writer and Perplexity have paths of their own."""
+    if asked.path.endswith(("/chat/completions", "/agents/completions", "/v1/sonar")):
         return True
     return asked.path == "/v1/chat" and (asked.host.endswith("writer.com") or "messages" in asked.members)
 

@@ -30,7 +30,7 @@ def tokens(found: Found) -> Tokens | None:
 
 def matches(asked: Asked) -> bool:
     """By path: `/completions`, not `/chat/completions`."""
-    return asked.path.endswith("/completions") and not asked.path.endswith("/chat/completions")
+    return asked.path.endswith("/completions") and not openai_chat.matches(asked)
 
 
 COMPLETIONS = Format("openai.completions", "text_completion", matches, openai_chat.request, event, tokens)

@@ -33,6 +33,8 @@ def event(found: Found, event_name: str, value: Any) -> bool:
         errors.note(found, {"error": mapping(body.get("error")) or {"code": "error"}}, None, {})
     elif kind == "response.created":
         found.terminal = False
+    elif kind == "response.output_item.done":
+        _call(found, mapping(body.get("item")))
     elif kind == _DONE:
         _response(found, mapping(body.get("response")), mapping(body.get("usage")))
     elif kind == _TRANSCRIBED:
@@ -66,8 +68,8 @@ def _response(found: Found, response: dict[str, Any], beside: dict[str, Any]) ->
     found.terminal = True
     found.response_id = name(response.get("id")) or found.response_id
     found.conversation_id = name(response.get("conversation_id")) or found.conversation_id
-    calls = sum(mapping(item).get("type") == "function_call" for item in items(response.get("output")))
-    found.tool_calls = (found.tool_calls or 0) + calls
+    calls = sum(_call(found, mapping(item)) for item in items(response.get("output")))
+    found.tool_calls = len(found.tool_ids)
     _status(found, response, calls)
     if usage:
         before, cost = found.usage, found.cost_usd
@@ -76,6 +78,14 @@ def _response(found: Found, response: dict[str, Any], beside: dict[str, Any]) ->
         if cost is not None and found.cost_usd is not None:
             found.cost_usd += cost
         _add(found, usage)
+
+
+def _call(found: Found, item: dict[str, Any]) -> bool:
+    """Whether an item is a call of a function; it comes by itself, and again (not at xAI) in the response."""
+    called = item.get("type") == "function_call"
+    if called:
+        found.tool_ids.add(name(item.get("call_id")) or name(item.get("id")) or f"#{len(found.tool_ids)}")
+    return called
 
 
 def _status(found: Found, response: dict[str, Any], calls: int) -> None:

@@ -9,6 +9,7 @@ What it must never know: a path, a host.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ _SHAPES: Mapping[str, Format] = {
     form.name: form for form in (CHAT, COMPLETIONS, RESPONSES, EMBEDDINGS, IMAGES, TRANSCRIPTION, SGLANG, TGI, LLAMACPP)
 }
 _COUNTS = ("prompt_tokens", "input_tokens", "completion_tokens", "output_tokens", "total_tokens")
+_MODEL_PATH = re.compile(r"/ai/run/(.+)$|/serving-endpoints/([^/]+)/invocations$")  # Cloudflare, Databricks
 # Objects that repeat what other answers have reported: booking them would count it twice.
 _REPORTS = ("batch", "list", "page", "thread", "bucket", "organization", "fine_tuning", "eval")
 
@@ -103,8 +105,11 @@ def matches(_asked: Asked) -> bool:
 
 
 def request(found: Found, asked: Asked) -> None:
-    """What most requests call by the same names."""
+    """What most requests call by the same names; some servers have the model in the path."""
     request_facts(found, asked)
+    in_path = _MODEL_PATH.search(asked.path)
+    if found.request_model is None and in_path:
+        found.request_model = name(in_path.group(1) or in_path.group(2))
 
 
 UNKNOWN = Format("unknown", "other", matches, request, event, tokens)
