@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tachograph.call import Call
-from tachograph.pricing import PriceBook
+from tachograph.pricing import PriceBook, Table
 
 NOVEMBER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 K = 1_000
@@ -394,6 +394,12 @@ NOT_PRICED: list[tuple[str, Call, str, str | None]] = [
     ("unknown provider", call("unknown", "gpt-5", **tokens(5, 5)), "unpriced_model", None),
     ("no usage", call("openai", "gpt-5"), "unknown_usage", "gpt-5"),
     ("a failed call", call("openai", "gpt-5", outcome="error", status=429), "unknown_usage", "gpt-5"),
+    (
+        "output, where only input is billed",
+        call("openai", "text-embedding-3-small", **tokens(0, 5)),
+        "unknown_usage",
+        "text-embedding-3-small",
+    ),
     ("tokens, where seconds are billed", call("openai", "whisper-1", **tokens(5, 0)), "unknown_usage", "whisper-1"),
     (
         "an application profile, without an alias",
@@ -537,3 +543,12 @@ def test_a_time_in_another_zone_is_the_same_moment(book: PriceBook) -> None:
         "0.3"
     )
     assert local.date() == date(2026, 11, 20)
+
+
+def test_what_is_remembered_is_bounded(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tachograph.pricing.book.PLANS_MAX", 10)
+    small = PriceBook(table)
+    for number in range(100):
+        assert small.charge(call("openai", f"gpt-unheard-of-{number}", **tokens(1, 1))).price_status == "unpriced_model"
+        assert small.charge(call("openai", "gpt-5", **tokens(M, 0))).cost_usd == Decimal("1.25")
+        assert len(small._entries) <= 10

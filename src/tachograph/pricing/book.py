@@ -104,7 +104,7 @@ class PriceBook:
         visible, reasoning = call.output_visible, call.output_reasoning
         if call.audio_input or call.image_input or call.audio_output or call.image_output:
             return self._slow(call, entry.model, plan)
-        if uncached is None and visible is None:
+        if (uncached is None and visible is None) or not plan.tokened:
             return self._slow(call, entry.model, plan)
         counts = (
             uncached or 0,
@@ -115,19 +115,23 @@ class PriceBook:
             visible or 0,
             reasoning or 0,
         )
+        flags = plan.flags
         for place in plan.odd_at:
             if counts[place]:
-                return self._slow(call, entry.model, plan)
+                flags = plan.flagged(counts)
+                break
         cost = money(plan.tokens(*counts) + plan.fee)
         if cost >= COST_MAX:
             return _out_of_range(entry.model)
+        if flags and not cost:  # perhaps nothing that was used has a price
+            return self._slow(call, entry.model, plan)
         return Charge(
             cost,
             plan.source,
             plan.price_id,
             "priced",
             plan.model,
-            plan.flags,
+            flags,
             cost,
             None,
             partial(_lines, call, plan),
@@ -218,10 +222,10 @@ def _lines(call: Call, plan: Plan) -> tuple[Line, ...]:
 def _sum(pieces: list[_Piece], plan: Plan, flags: set[str]) -> Charge:
     amount, priced = 0, False
     for piece in pieces:
-        part, quantities = piece.plan.parts(piece.used)
-        amount += part + (piece.plan.fee if piece.fee else 0)
-        flags |= piece.plan.oddities(quantities) | set(piece.plan.flags)
-        priced = priced or piece.plan.prices_any(quantities)
+        part = piece.plan.parts(piece.used)
+        amount += part.amount + (piece.plan.fee if piece.fee else 0)
+        flags |= part.flags.union(piece.plan.flags)
+        priced = priced or part.known
     if not priced:
         return Charge(None, None, None, "unknown_usage", plan.model, tuple(sorted(flags)))
     cost = money(amount)

@@ -26,7 +26,7 @@ _REQUESTED_FIRST = frozenset(("aws.bedrock",))
 # Names whose price a router does not take from the vendor: its own variants, and open weights that others serve.
 _NOT_PASSED = re.compile(r":|^claude.*-fast$|^gpt-oss|^gemma")
 # Conditions that always move the price: without a row or a multiplier for them the list price is only a guess.
-_PRICED_WORDS = ("service_tier", "processing", "speed", "latency")
+_PRICED_WORDS = ("service_tier", "processing", "speed", "latency", "inference_geo")
 
 
 class Holding(NamedTuple):

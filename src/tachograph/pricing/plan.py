@@ -59,14 +59,36 @@ class _Level(NamedTuple):
     parts: dict[str, _Priced]
 
 
+class Sum(NamedTuple):
+    """An integer amount; flags for parts without a rate of their own; whether the row prices anything that was used."""
+
+    amount: int
+    flags: set[str]
+    known: bool
+
+
 class Plan:
     """Computes. Immutable.
 
     price_id, model, source: for the charge. flags: what is odd whatever was used. odd: part -> flag, where its use is
-    odd; odd_at: the places of those parts among the arguments of `tokens`. fee: what each request costs, as an integer.
+    odd; odd_at: the places of those parts among the arguments of `tokens`. tokened: the row has a rate of tokens. fee:
+    what each request costs, as an integer.
     """
 
-    __slots__ = ("_levels", "fee", "flags", "free", "holding", "model", "odd", "odd_at", "price_id", "rated", "source")
+    __slots__ = (
+        "_levels",
+        "fee",
+        "flags",
+        "free",
+        "holding",
+        "model",
+        "odd",
+        "odd_at",
+        "price_id",
+        "rated",
+        "source",
+        "tokened",
+    )
 
     def __init__(self, model: str, holding: Holding, provisioned: bool) -> None:
         row = holding.row
@@ -82,6 +104,7 @@ class Plan:
         self.rated = frozenset(self._levels[0].parts)
         self.fee = self._levels[0].parts["request"].integer if "request" in self.rated else 0
         self.odd = _odd(self._levels[0].parts)
+        self.tokened = not self.rated.isdisjoint(_FAST)
         self.odd_at = tuple(place for place, part in enumerate(_FAST) if part in self.odd)
 
     def tokens(
@@ -102,22 +125,26 @@ class Plan:
             + reasoning * rates[6]
         )
 
-    def parts(self, used: Mapping[str, Quantity]) -> tuple[int, dict[str, Quantity]]:
-        """(the amount of whatever was used, without fee; the disjoint quantities of which it is the sum)."""
+    def parts(self, used: Mapping[str, Quantity]) -> Sum:
+        """The amount of whatever was used, without fee."""
         quantities = disjoint(used, self.rated)
-        rates = self._level(input_tokens(used)).parts
-        return sum(_product(rates[name], value) for name, value in quantities.items() if name in rates), quantities
+        rates = self._levels[0].parts if len(self._levels) == 1 else self._level(input_tokens(used)).parts
+        amount, flags, known = 0, set(), bool(self.fee) or not quantities
+        for name, quantity in quantities.items():
+            rate = rates.get(name)
+            if rate is None:
+                flags.add("part_unpriced")
+                continue
+            known = True
+            amount += _product(rate, quantity)
+            if name in self.odd:
+                flags.add(self.odd[name])
+        return Sum(amount, flags, known)
 
-    def oddities(self, quantities: Mapping[str, Quantity]) -> set[str]:
-        """Flags for parts that were used but have no rate of their own where one would be expected."""
-        found = {flag for part, flag in self.odd.items() if quantities.get(part)}
-        if any(part not in self.rated for part in quantities):
-            found.add("part_unpriced")
-        return found
-
-    def prices_any(self, quantities: Mapping[str, Quantity]) -> bool:
-        """Whether at least one part that was used has a rate; so has the row of a fee, and a call that used nothing."""
-        return bool(self.fee) or not quantities or any(part in self.rated for part in quantities)
+    def flagged(self, counts: tuple[int, ...]) -> tuple[str, ...]:
+        """The flags of a charge by `tokens`, whose arguments these were."""
+        found = {self.odd[_FAST[place]] for place in self.odd_at if counts[place]}
+        return tuple(sorted(found.union(self.flags)))
 
     def lines(self, used: Mapping[str, Quantity], fee: bool = True) -> list[Line]:
         """The products of `parts`, and of the fee."""

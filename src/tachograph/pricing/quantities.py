@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from tachograph.call import INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS, Call
@@ -32,6 +33,9 @@ _SUBSETS = ("audio_cache_read", "image_cache_read", "video_input", "video_output
 # (subset of the input, the word of its cached tokens)
 _INPUT_MEDIA = (("audio_input", "audio_cache_read"), ("image_input", "image_cache_read"), ("video_input", ""))
 _OUTPUT_MEDIA = ("audio_output", "image_output", "video_output")
+_NONE = Decimal(0)
+_PARTS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS)
+_counts = attrgetter(*_PARTS)
 _MEDIA = frozenset((*_SUBSETS, *MODALITY_PARTS))
 # Shortest audio that is billed, in seconds.
 _SECONDS_MIN = {"groq": 10}
@@ -39,23 +43,25 @@ _SECONDS_MIN = {"groq": 10}
 
 def of_call(call: Call, counted: Mapping[str, Decimal]) -> dict[str, Quantity] | None:
     """The token parts of a Call and its counted units, subsets still inside their parts."""
-    found = {part: getattr(call, part) for part in (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS)}
-    parts = {part: value for part, value in found.items() if value is not None}
+    parts: dict[str, Quantity] = {
+        part: value for part, value in zip(_PARTS, _counts(call), strict=True) if value is not None
+    }
     if "billed_input" in counted or "billed_output" in counted:
         parts = {
             "input_uncached": int(counted.get("billed_input", 0)),
             "output_visible": int(counted.get("billed_output", 0)),
         }
-    parts.update({key: int(counted[key]) for key in _SUBSETS if key in counted})
-    parts.update(of_counted(call.provider, counted))
+    if counted:
+        parts.update({key: int(counted[key]) for key in _SUBSETS if key in counted})
+        parts.update(of_counted(call.provider, counted))
     return parts or None
 
 
 def of_counted(provider: str, counted: Mapping[str, Decimal]) -> dict[str, Quantity]:
     """The units that are billed beside tokens."""
-    found: dict[str, Quantity] = {word: _plain(counted[key]) for key, word in _COUNTED.items() if key in counted}
-    seconds = counted.get("input_seconds", Decimal(0)) + counted.get("output_seconds", Decimal(0))
-    if seconds:
+    found = {_COUNTED[key]: _plain(number) for key, number in counted.items() if key in _COUNTED}
+    if "input_seconds" in counted or "output_seconds" in counted:
+        seconds = counted.get("input_seconds", _NONE) + counted.get("output_seconds", _NONE)
         found["audio_hour"] = max(seconds, Decimal(_SECONDS_MIN.get(provider, 0))) / 3600
     return found
 
@@ -68,7 +74,7 @@ def _plain(number: Decimal) -> Quantity:
 def of_iteration(entry: Mapping[str, Any]) -> dict[str, Quantity]:
     """The token parts of one entry of `iterations`; what is no count is not there."""
     found: dict[str, Quantity] = {}
-    for part in (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS):
+    for part in _PARTS:
         number = count(entry.get(part))
         if number is not None:
             found[part] = int(number)
