@@ -259,6 +259,16 @@ def test_memory_is_bounded_whatever_the_size(head: bytes, unit: bytes, headers: 
         tracemalloc.stop()
 
 
+def test_tool_calls_without_end_are_capped() -> None:
+    reading = wire.reader(Exchange(ASKED, 200, SSE))
+    for at in range(5000):
+        event = {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": at, "function": {"name": "f"}}]}}]}
+        reading.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
+    (call,) = reading.close()
+    assert call.tool_calls == 4096
+    assert "tool_calls_capped" in call.flags
+
+
 @pytest.mark.long
 def test_the_fuzzer_finds_nothing(tmp_path: Path) -> None:
     seeds, found = tmp_path / "seeds", tmp_path / "found"

@@ -194,13 +194,13 @@ SHAPES: dict[str, tuple[bytes, bytes, bytes]] = {
     "millions of keys": (b"{", b'"key": {"a": "b"}, "other": 3,', b'"usage": {"n": 1}}'),
     "telemetry without end": (b'{"data": {', b'"usage": {"a": {"b": ["ccccccccccccccccc"]}}, "id": "x",', b'"a": 0}}'),
     "telemetry inside telemetry": (b'{"usage": [', b'{"' + b"n" * 250 + b'": "' + b"v" * 4000 + b'"},', b"1]}"),
-    "nesting": (b'{"x": ', b'[{"a":', b""),
-    "objects in objects": (b"[", b'{"a":{"b":{"c":{"d":{}}}}},', b"1]"),
+    "nesting": (b'{"x": ', b'[{"texts in between": "xxxxxxxxxxxxxxxxxxxxxxxx", "a":', b""),
+    "objects in objects": (b"[", b'{"a":{"b":{"c":{"d":"xxxxxxxxxxxxxxxxxxxxxxxx"}}}},', b"1]"),
     "long names": (b"{", b'"' + b"n" * 100_000 + b'": 1,', b'"usage": {"n": 1}}'),
     "one long number": (b"[", b"1234567890", b"]"),
     "blanks": (b'{"a":', b"     \n", b"1}"),
     "no JSON": (b"", b"<html>\x00\xff", b""),
-    "closing brackets": (b"", b"]}      ", b""),
+    "closing brackets": (b"", b"]}" + b" " * 40, b""),
     "quotes": (b'["', b'\\"', b'"]'),
 }
 

@@ -134,7 +134,7 @@ SHAPES: dict[str, tuple[bytes, bytes]] = {
     "a field": (b"", b"header: value "),
     "an event name": (b"event: ", b"n"),
     "data lines": (b"", b'data: {"a":\n'),
-    "documents on one line": (b"data: ", b"1 "),
+    "documents on one line": (b"data: ", b"1" + b" " * 15),
     "comments": (b"", b": keep-alive\n"),
     "names": (b"", b"event: x\n"),
 }

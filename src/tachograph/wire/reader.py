@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
 from tachograph.call import Call
@@ -28,6 +29,7 @@ from tachograph.wire.timing import Timing
 from tachograph.wire.values import decoded
 
 REQUEST_BYTES_WHOLE = 256 * 1024
+TOOLS_MAX = 4096  # a stream may invent ever new ones
 
 
 class Reader:
@@ -129,6 +131,9 @@ class Reader:
         if self.format.event(self.found, name, value):
             self.found.contents = True
             self._timing.content(at_us)
+        if len(self.found.tool_ids) > TOOLS_MAX:
+            self.found.tool_ids = set(islice(self.found.tool_ids, TOOLS_MAX))
+            self.found.flags.add("tool_calls_capped")
 
     def _stamped(self) -> datetime | None:
         """When the exchange took place, as its own headers and body say; the door saw no clock."""
