@@ -99,7 +99,7 @@ def theirs(kind: Kind, call: Call, used: Usage) -> Decimal:
     ).total_price
 
 
-def median_us(work: Callable[[], None], number: int) -> float:
+def median_us(work: Callable[[], object], number: int) -> float:
     """Microseconds of CPU per item: the median of several runs after one that warms up."""
     work()
     spent = []
@@ -147,7 +147,7 @@ def row(
     name: str, book: PriceBook, batch: list[Call], some: list[tuple[Kind, Call, Usage]], equal: int | None
 ) -> float:
     ours_us = median_us(lambda: charge_all(book, batch), len(batch))
-    theirs_us = median_us(lambda: [theirs(*one) for one in some] and None, len(some))
+    theirs_us = median_us(lambda: [theirs(*one) for one in some], len(some))
     said = "" if equal is None else f"{equal}/{len(some)}"
     print(f"{name:<52}{ours_us:>10.2f}{theirs_us:>12.1f}{theirs_us / ours_us:>7.0f}x  {said}")
     return ours_us
