@@ -17,6 +17,7 @@ from tachograph.wire.timing import Timing
 from tachograph.wire.tokens import PARTS
 
 USAGE_BYTES_MAX = 16 * 1024
+TOOL_CALLS_MAX = 65535  # what the column holds
 
 _ENDED: dict[End, tuple[str, str]] = {
     End.CLIENT_GONE: ("aborted", "cancelled"),
@@ -78,6 +79,7 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     call.tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
     if call.tool_calls is None and found.finish_reason is not None:
         call.tool_calls = 0
+    call.tool_calls = None if call.tool_calls is None else min(call.tool_calls, TOOL_CALLS_MAX)
     _usage(call, found, form)
     call.price_context = dict(found.price_context)
     if found.iterations:

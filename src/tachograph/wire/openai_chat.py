@@ -78,11 +78,24 @@ def _choice(found: Found, choice: dict[str, Any]) -> bool:
 
 
 def _tools(found: Found, index: int, message: dict[str, Any]) -> None:
-    for position, call in enumerate(items(message.get("tool_calls"))):
-        number_of_call = count(mapping(call).get("index"))
-        found.tool_ids.add(f"{index}/{position if number_of_call is None else number_of_call}")
+    for position, call in enumerate(map(mapping, items(message.get("tool_calls")))):
+        number_of_call = count(call.get("index"))
+        _tool(found, f"{index}/{position if number_of_call is None else number_of_call}", call)
     if message.get("function_call"):
         found.tool_ids.add(f"{index}/function")
+
+
+def _tool(found: Found, place: str, call: dict[str, Any]) -> None:
+    """One call, or a piece of one. A place holds one call, except that Gemini gives every call the same.
+
+    There each comes with a name and an id; pieces of one call have the name once (vLLM makes up an id for each).
+    """
+    ident = name(call.get("id"))
+    if ident and name(mapping(call.get("function")).get("name")):
+        found.tool_ids.discard(place)
+        found.tool_ids.add(f"{place}/{ident}")
+    elif not any(known.startswith(f"{place}/") for known in found.tool_ids):
+        found.tool_ids.add(place)
 
 
 def _content(found: Found, piece: dict[str, Any], text: Any) -> bool:
