@@ -139,6 +139,8 @@ def classify(codes: list[str], message: str, status: int | None) -> str:
                 break  # vague words: the message or the status may know better
             if kind == "provider_overloaded" and status == 429:
                 return "rate_limited"
+            if kind == "rate_limited" and status == 413:
+                return "client_too_large"  # Groq: one request above the limit of a minute, which no waiting helps
             return kind
     for pattern, kind in _MESSAGES:
         if message and pattern.search(message) and (kind != "client_auth" or status in (None, 400)):

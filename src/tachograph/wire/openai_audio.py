@@ -12,7 +12,7 @@ from typing import Any
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, count, mapping, name, number
 from tachograph.wire.openai_chat import identity
-from tachograph.wire.openai_usage import chat_tokens, request_facts, take_usage, unit
+from tachograph.wire.openai_usage import chat_tokens, digits, request_facts, take_usage, unit
 from tachograph.wire.tokens import Tokens
 
 
@@ -28,7 +28,7 @@ def event(found: Found, event_name: str, value: Any) -> bool:
     take_usage(found, usage)
     seconds = number(body.get("duration"))
     if seconds is not None and seconds > 0 and not found.usage:  # verbose Whisper answers state it as text
-        found.price_context.setdefault("input_seconds", f"{seconds:g}")
+        found.price_context.setdefault("input_seconds", digits(seconds))
     if kind.endswith(".done"):
         found.terminal = True
     return kind.endswith(".delta")

@@ -14,7 +14,7 @@ from tachograph.wire import errors
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, count, items, mapping, name, number
-from tachograph.wire.openai_usage import details, iteration, take_usage, unit, usage_tokens
+from tachograph.wire.openai_usage import details, digits, iteration, take_usage, unit, usage_tokens
 from tachograph.wire.tokens import Tokens
 
 _DONE = "response.done"
@@ -124,7 +124,7 @@ def _transcription(found: Found, usage: dict[str, Any]) -> None:
         found.usage = _added(found.usage, usage)
         seconds = (number(found.price_context.get("input_seconds")) or 0) + (number(usage.get("seconds")) or 0)
         if seconds > 0:
-            found.price_context["input_seconds"] = f"{seconds:g}"
+            found.price_context["input_seconds"] = digits(seconds)
         parts = usage_tokens(usage)
         if found.tokens is None:
             found.tokens = parts

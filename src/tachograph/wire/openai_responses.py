@@ -43,6 +43,10 @@ def event(found: Found, event_name: str, value: Any) -> bool:
         return False
     body = mapping(value)
     kind = name(body.get("type")) or event_name
+    if event_name == "sent":  # over a WebSocket
+        asked_of = name(body.get("model")) or name(mapping(body.get("response")).get("model"))
+        found.request_model = found.request_model or asked_of
+        return False
     if kind == "error":
         _failed(found, mapping(body.get("error")) or body)
         return False

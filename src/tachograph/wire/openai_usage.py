@@ -108,7 +108,12 @@ def _units(found: Found, usage: dict[str, Any]) -> None:
     for member in ("seconds", "prompt_audio_seconds"):
         seconds = number(usage.get(member))
         if seconds is not None and seconds > 0:
-            found.price_context["input_seconds"] = f"{seconds:g}" if seconds < 1e5 else str(round(seconds))
+            found.price_context["input_seconds"] = digits(seconds)
+
+
+def digits(amount: float) -> str:
+    """Seconds for `price_context`: to the millisecond, without an exponent."""
+    return f"{amount:.3f}".rstrip("0").rstrip(".")
 
 
 def unit(found: Found, key: str, value: int | None) -> None:
