@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 import typer
-from tachograph.store.measures import MEASURES
 
 from tachograph.call import COLUMNS
 from tachograph.cli import commands
 from tachograph.config import PREFIX, SETTINGS, Settings
 from tachograph.health import COUNTERS
+from tachograph.store.measures import MEASURES
 from tachograph.wire import FORMATS
 
 HERE = Path(__file__).parent

@@ -1,7 +1,8 @@
 """Tachograph records what every call to a language model did: tokens, latency, model version, cost, who asked."""
 
 from tachograph.frames import ask, read
+from tachograph.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = ["__version__", "ask", "read"]

@@ -16,11 +16,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tachograph import __version__, app, pricing, show, when
+from tachograph import app, pricing, show, when
 from tachograph.call import Call, to_dict
 from tachograph.config import Settings, load
 from tachograph.flow import Busy, Refused
 from tachograph.summary import summarise
+from tachograph.version import VERSION
 from tachograph.web.api import filters
 
 commands = typer.Typer(
@@ -44,9 +45,9 @@ Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="NAME=VAL
 def main() -> None:
     """The console script."""
     try:
-        commands(standalone_mode=False)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = commands(standalone_mode=False)
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted: what was reported as stored is stored", 130)
     except Busy as busy:
@@ -176,6 +177,7 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        disable=not sys.stderr.isatty(),
     )
 
 
@@ -205,15 +207,12 @@ def ask(
 ) -> None:
     """Ask the store: measures by dimensions over time."""
     settings = _settings(config, store=store)
+    conditions = filters(where or [])
+    first, last = when.moment(since, app.now()), when.moment(until, app.now())
+    width = when.width(step) if step else None
     with app.opened(settings) as data:
         answer = data.ask(
-            _listed(measures),
-            by=_listed(by or []),
-            where=filters(where or []),
-            since=when.moment(since, app.now()),
-            until=when.moment(until, app.now()),
-            step=when.width(step) if step else None,
-            limit=limit,
+            _listed(measures), _listed(by or []), conditions, since=first, until=last, step=width, limit=limit
         )
     if as_json:
         _print_json(answer.to_dict())
@@ -294,4 +293,4 @@ def demo(
 @commands.command()
 def version() -> None:
     """Print the version."""
-    print(__version__)  # noqa: T201
+    print(VERSION)  # noqa: T201

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from tachograph import __version__
 from tachograph.call import Call, to_json
 from tachograph.capture import recordings
 from tachograph.capture.lines import Line, TraceMapping, load_mapping, read_calls, read_trace
@@ -25,6 +24,7 @@ from tachograph.health import Health
 from tachograph.normalise import Circumstances, complete, from_exchange
 from tachograph.pricing import PriceBook
 from tachograph.summary import Summary
+from tachograph.version import VERSION
 
 BATCH_CALLS_MAX = 5000
 BAD_LINES_MAX = 1000  # kept in words; more are only counted
@@ -100,7 +100,7 @@ class Importer:
         """Import everything. Refused for a path or a mapping that cannot be used at all."""
         result = Imported()
         trace = load_mapping(mapping) if mapping else None
-        for path in expanded(paths):
+        for path in list(expanded(paths)):
             result.files += 1
             if trace is None and path.suffix == ".json":
                 self._recording(path, result)
@@ -165,7 +165,7 @@ class Importer:
         self.health.add("calls_refused_total", 1, reason)
 
     def _circumstances(self, source: str) -> Circumstances:
-        return Circumstances(self.received_at, f"{source} {__version__}", attribution=self.attribution)
+        return Circumstances(self.received_at, f"{source} {VERSION}", attribution=self.attribution)
 
 
 def expanded(paths: Iterable[Path]) -> Iterator[Path]:

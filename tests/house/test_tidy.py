@@ -66,8 +66,9 @@ def test_nothing_is_left_unfinished() -> None:
 
 
 def test_the_repository_speaks_of_the_product_only() -> None:
-    hosts = ["files.pythonhosted", "pypi" + ".org", "registry.npmjs", "crates" + ".io", "proxy.golang", "repo.maven"]
-    paths = ["/work" + "/", "/root" + "/"]
+    hosts = ["files.python", "pypi", "registry.npm", "crates", "proxy.golang", "repo.maven"]
+    hosts = [start + end for start, end in zip(hosts, ["hosted", ".org", "js", ".io", ".org", ".apache"], strict=True)]
+    paths = ["/" + folder + "/" for folder in ("work", "root")]
     said = []
     for path in tracked():
         try:

@@ -99,6 +99,8 @@ class PriceBook:
             plan = _at(entry, call.started_at)
         if plan is None or plan.free or (context and not _UNITS.isdisjoint(context)):
             return self._slow(call, entry.model, plan)
+        if _input_unknown(call):
+            return Charge(None, None, None, "unknown_usage", plan.model, (), None)
         uncached, read = call.input_uncached, call.cache_read
         write_5m, write_1h, write_other = call.cache_write_5m, call.cache_write_1h, call.cache_write_other
         visible, reasoning = call.output_visible, call.output_reasoning
@@ -238,6 +240,14 @@ def _sum(pieces: list[_Piece], plan: Plan, flags: set[str]) -> Charge:
 
 def _lines_of(pieces: tuple[_Piece, ...]) -> tuple[Line, ...]:
     return tuple(line for piece in pieces for line in piece.plan.lines(piece.used, piece.fee))
+
+
+def _input_unknown(call: Call) -> bool:
+    """Output without any input: half a bill (a stream whose usage never came, counted from its chunks) is no bill."""
+    if call.input_uncached is not None or call.output_visible is None:
+        return False
+    written = (call.cache_write_5m, call.cache_write_1h, call.cache_write_other)
+    return call.cache_read is None and written == (None, None, None)
 
 
 def _out_of_range(model: str | None) -> Charge:

@@ -22,13 +22,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tachograph import __version__, when
+from tachograph import when
 from tachograph.call import Call, from_dict, to_dict
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 from tachograph.series import Series
 from tachograph.store import Stats
 from tachograph.store.questions import Place
+from tachograph.version import VERSION
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 PAGE_CALLS_MAX = 1000
@@ -142,7 +143,7 @@ async def _health(parts: Parts, _request: Request) -> Response:
     return JSONResponse(
         {
             "status": "ok",
-            "version": __version__,
+            "version": VERSION,
             "store": stats_to_dict(stats),
             "counters": parts.health.snapshot(),
         }

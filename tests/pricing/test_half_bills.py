@@ -1,0 +1,19 @@
+"""Half a usage is not priced: a sum that lacks the input would be a number that is almost right."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tachograph.call import Call
+from tachograph.pricing import price_book
+
+
+def test_output_without_input_has_no_cost() -> None:
+    book = price_book()
+    call = Call(provider="openai", request_model="gpt-5-mini", started_at=datetime(2026, 11, 1, tzinfo=UTC))
+    call.output_visible, call.usage_source = 24, "estimated"
+    charge = book.charge(call)
+    assert (charge.cost_usd, charge.price_id, charge.price_status) == (None, None, "unknown_usage")
+    assert charge.model == "gpt-5-mini"
+    call.input_uncached = 0
+    assert book.charge(call).price_status == "priced"
