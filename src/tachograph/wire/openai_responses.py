@@ -102,11 +102,13 @@ def _answer(found: Found, answer: dict[str, Any], *, ended: bool) -> None:
 
 
 def _items(found: Found, output: list[Any]) -> None:
-    """The items of the final object replace those of the stream: routers give them other ids."""
-    if output:
-        found.tool_ids.clear()
+    """The items of the final object replace those of the stream, unless its list was too long to be kept whole."""
+    streamed = set(found.tool_ids)
+    found.tool_ids.clear()
     for index, item in enumerate(output):
         _item(found, index, mapping(item))
+    if len(found.tool_ids) < len(streamed):
+        found.tool_ids = streamed
 
 
 def _item(found: Found, index: Any, item: dict[str, Any]) -> None:

@@ -24,8 +24,10 @@ WHOLE = frozenset(
         "svg_usage",
         "time_info",
         "timings",
+        "tool_usage",
         "usage",
         "usageMetadata",
+        "usage_breakdown",
         "usage_info",
         "x_groq",
     )
