@@ -9,6 +9,7 @@ What it must never know: prices, framing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tachograph.wire import anthropic, bedrock, cohere, openai_chat
@@ -50,8 +51,6 @@ def event(found: Found, event_name: str, value: Any) -> bool:
 
 def _native(found: Found, event_name: str, body: dict[str, Any]) -> bool:
     kind = _shape(body)
-    if kind != _OTHER:
-        found.shape = kind
     if kind == _ANTHROPIC:
         legacy = "completion" in body
         return (anthropic.complete_event if legacy else anthropic.event)(found, event_name, body)
@@ -154,18 +153,22 @@ def _completed(body: Tokens | None, stated: Tokens) -> Tokens:
     return stated
 
 
+# Whose usage it is, by its own names.
+_BY_MEMBERS: tuple[tuple[tuple[str, ...], Callable[[Found], Tokens | None]], ...] = (
+    (("inputTokens", "outputTokens"), bedrock.tokens),
+    (("prompt_tokens", "completion_tokens"), openai_chat.tokens),
+    (("billed_units", "tokens"), cohere.unit_tokens),
+    (("input_tokens", "output_tokens"), anthropic.tokens),
+)
+
+
 def _of_body(found: Found) -> Tokens | None:
     usage = found.usage or {}
     if not usage:
         return None
-    if found.shape == _ANTHROPIC:
-        return anthropic.tokens(found)
-    if found.shape == _NOVA:
-        return bedrock.tokens(found)
-    if found.shape == _OPENAI:
-        return openai_chat.tokens(found)
-    if found.shape == _COHERE:
-        return cohere.unit_tokens(found)
+    for members, counted in _BY_MEMBERS:
+        if any(member in usage for member in members):
+            return counted(found)
     written = [count(usage.get(member)) for member in ("generation_token_count", "totalOutputTextTokenCount")]
     visible = next((tokens for tokens in written if tokens is not None), count(usage.get("tokenCount")))
     asked = [count(usage.get(member)) for member in ("prompt_token_count", "inputTextTokenCount")]
