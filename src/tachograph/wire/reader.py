@@ -65,7 +65,7 @@ class Reader:
             self._headers,
             status,
             self._event,
-            lines=self.found.stream_asked is True or self.format.lines or self.format.name.startswith("ollama."),
+            lines=self.found.stream_asked is True or self.format.lines,
             array=self.format.name.startswith("gemini."),
         )
 
