@@ -21,7 +21,7 @@ $(UV):
 
 .venv/.ready: $(UV) requirements.lock pyproject.toml
 	test -x $(PY) || $(UV) venv --quiet --python python3 .venv
-	$(UV) pip sync --quiet --python $(PY) --require-hashes requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
 	touch $@
 

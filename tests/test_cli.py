@@ -138,6 +138,7 @@ def test_import_ask_and_explain(run: Any, tmp_path: Path) -> None:
         "stored": count,
         "deduplicated": 0,
         "refused": 0,
+        "skipped_lines": 0,
         "errors": [],
     }
     again = json.loads(run("import", RECORDINGS, "--store", store, "--json").out)

@@ -35,6 +35,7 @@ from tachograph.web.api import Parts, application, stats_to_dict
 # What a user can put right: told in one line, exit code 2.
 EXPECTED: tuple[type[Exception], ...] = (Refused, Busy, SettingsError, PriceFileError, StoreError, ValueError)
 API_FILE = "tachograph.api"  # in the data folder: where the process that has the store open can be asked
+POSITIONS_FILE = "tachograph.positions"  # in the data folder: how far each file was imported
 DISK_BYTES_MIN = 1024**3
 GENERATED_CALLS = 20_000
 PACKAGES = (
@@ -93,14 +94,15 @@ def opened(settings: Settings) -> Iterator[Store | Remote]:
         store.close()
 
 
-def _api_file(settings: Settings) -> Path | None:
+def _beside(settings: Settings, name: str) -> Path | None:
+    """A file of ours in the data folder; None where the store is a server."""
     prefix = "chdb://"
-    return Path(settings.address[len(prefix) :]) / API_FILE if settings.address.startswith(prefix) else None
+    return Path(settings.address[len(prefix) :]) / name if settings.address.startswith(prefix) else None
 
 
 def _api_of(settings: Settings) -> str | None:
     """The address of the API of the process that has the store open; None where none says so."""
-    file = _api_file(settings)
+    file = _beside(settings, API_FILE)
     try:
         return json.loads(file.read_text())["api"] if file else None
     except (OSError, ValueError, KeyError):
@@ -136,7 +138,13 @@ def import_files(
     paths: Sequence[Path], settings: Settings, data: Store | Remote, *, mapping: str | None, tick: Tick
 ) -> Imported:
     """Import into an open store."""
-    return Importer(price_book(settings), data, Health(), settings.attribution, now(), tick).run(paths, mapping)
+    return _importer(settings, data, tick).run(paths, mapping)
+
+
+def _importer(settings: Settings, data: Store | Remote, tick: Tick) -> Importer:
+    """An importer that remembers its positions beside the data; through another process's API it remembers none."""
+    positions = _beside(settings, POSITIONS_FILE) if isinstance(data, Store) else None
+    return Importer(price_book(settings), data, Health(), settings.attribution, now(), tick, positions)
 
 
 def find(call_id: str, settings: Settings, file: Path | None) -> Call:
@@ -201,7 +209,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _announced(settings: Settings) -> Iterator[None]:
     """Tell other commands on this machine where the store can be asked while this process has it open."""
-    file = _api_file(settings)
+    file = _beside(settings, API_FILE)
     if file is not None:
         file.write_text(json.dumps({"api": f"http://{settings.listen}"}))
     try:
@@ -213,7 +221,7 @@ def _announced(settings: Settings) -> Iterator[None]:
 
 def demo(real: Path, settings: Settings, data: Store | Remote, *, tick: Tick) -> tuple[str, dict[str, Any]]:
     """Fill the store: recordings and traces below `real` where it exists, else a generated day. (title, summary)."""
-    importer = Importer(price_book(settings), data, Health(), settings.attribution, now(), tick)
+    importer = _importer(settings, data, tick)
     if not (real / "wire").is_dir():
         day = (now() - timedelta(days=1)).date()
         made = importer.calls(generated_day(day), f"generated day {day}", GENERATED_CALLS)
@@ -244,7 +252,7 @@ def _package(name: str) -> tuple[bool, str, str]:
 
 
 def _folder(settings: Settings) -> list[tuple[bool, str, str]]:
-    file = _api_file(settings)
+    file = _beside(settings, API_FILE)
     if file is None:
         return []
     folder = next(parent for parent in file.parents if parent.exists())
