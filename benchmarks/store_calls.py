@@ -16,12 +16,12 @@ from tachograph.store.engine import Engine
 SINCE = "2026-06-01 00:00:00"
 DAYS = 30
 
-FILLED = """identity: call_id (UUIDv7, 74 random bits), vantage; of the 60 % made inside a traced request trace_id and span_id
-      (random; half of these are single calls, half are agent runs of about 4 calls to a trace)
+FILLED = """identity: call_id (UUIDv7, 74 random bits), vantage; of the 60 % made inside a traced request trace_id and
+      span_id (random; half of these are single calls, half are agent runs of about 3 calls to a trace)
 when: started_at and received_at (microseconds), duration_ms; of the streamed half also ttft_ms, chunks, itl_mean_ms,
       itl_p99_ms, itl_max_ms, itl_buckets, tpot_ms
-what: provider, operation, api, request_model, response_model, model, streamed, status, outcome, error_type, finish_reason,
-      tool_calls
+what: provider, operation, api, request_model, response_model, model, streamed, status, outcome, error_type,
+      finish_reason, tool_calls
 tokens: input_uncached, cache_read, output_visible, output_reasoning, input_tokens, output_tokens, total_tokens, usage_*
 money: cost_usd, cost_source, price_id, price_status
 who: service, environment, region, team, project, user_id, conversation_id, api_key_id, prompt_name; source
@@ -62,8 +62,8 @@ FROM numbers({start}, {count})
 """
 
 _CALL = {
-    "call_id": "toFixedString(unhex(concat(leftPad(lower(hex(toUInt64(intDiv(t, 1000)))), 12, '0'), '7', substring(h, 2, 3),"
-    " '8', substring(h, 6, 15))), 16)",
+    "call_id": "toFixedString(unhex(concat(leftPad(lower(hex(toUInt64(intDiv(t, 1000)))), 12, '0'),"
+    " '7', substring(h, 2, 3), '8', substring(h, 6, 15))), 16)",
     "trace_id": "if(traced, trace, NULL)",
     "span_id": "if(traced, toFixedString(span, 8), NULL)",
     "vantage": "'client'",
@@ -99,7 +99,8 @@ _CALL = {
     "total_tokens": "if(failed, NULL, input + output)",
     "usage_source": "if(failed, 'missing', 'reported')",
     "usage_basis": "if(failed, NULL, 'inclusive')",
-    "cost_usd": "if(failed, NULL, toDecimal64(((input - cached) * m * 150 + cached * m * 15 + output * m * 600) / 1000000000, 10))",
+    "cost_usd": "if(failed, NULL,"
+    " toDecimal64(((input - cached) * m * 150 + cached * m * 15 + output * m * 600) / 1000000000, 10))",
     "cost_source": "if(failed, NULL, 'list')",
     "price_id": "if(failed, NULL, concat('list/model-', toString(m), '@2026-01-01'))",
     "price_status": "if(failed, 'unknown_usage', 'priced')",

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.strategies import at, calls, distinct
 
 from tachograph.call import Call
 from tachograph.flow import Refused
 from tachograph.store import MEASURES, Store, Unknown, open_store
-from tachograph.store.migrate import missing_columns
+from tachograph.store.migration import missing_columns
 from tachograph.store.rollups import ITL_QUANTILE_ERROR, QUANTILE_ERROR, ROLLUPS, reconcile
-from tests.strategies import at, calls, distinct
 
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 JULY = datetime(2026, 7, 1, tzinfo=UTC)

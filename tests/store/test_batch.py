@@ -7,11 +7,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.strategies import calls
 
 from tachograph.call import COLUMNS, Call
 from tachograph.flow import Refused
 from tachograph.flow.batch import SCHEMA, from_batch, to_batch
-from tests.strategies import calls
 
 
 def test_the_schema_has_the_fields_of_call_in_their_order() -> None:

@@ -20,7 +20,7 @@ from tachograph.store.conditions import DIMENSIONS, Where
 from tachograph.store.engine import Engine, Limits
 from tachograph.store.errors import InUse, StoreError, Unknown
 from tachograph.store.measures import MEASURES, Measure
-from tachograph.store.migrate import Placement, migrate
+from tachograph.store.migration import Placement, migrate
 from tachograph.store.questions import Place, Stats, TableStats
 from tachograph.store.retention import keep
 from tachograph.store.writer import Writer

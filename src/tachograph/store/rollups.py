@@ -144,7 +144,7 @@ def _reconcile_one(engine: Engine, rollup: Rollup, raw_days: int | None) -> list
 
 def _disagreeing(engine: Engine, rollup: Rollup, raw_days: int | None) -> list[str]:
     # A week is the unit in which raw rows are dropped; stay a day clear of it.
-    kept = "1" if raw_days is None else f"day > today('UTC') - {max(raw_days - 8, 0)}"
+    kept = "1" if raw_days is None else f"day > today() - {max(raw_days - 8, 0)}"
     rows = engine.query(
         f"""
         SELECT toString(day) FROM (

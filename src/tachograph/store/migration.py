@@ -125,4 +125,4 @@ def _apply(engine: Engine, migration: Migration, placement: Placement) -> None:
 def statements(text: str) -> list[str]:
     """The statements of a migration, without their comments."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    return [part.strip() for part in code.split(";\n") if part.strip().rstrip(";")]
+    return [part.strip() for part in f"{code}\n".split(";\n") if part.strip()]
