@@ -17,3 +17,10 @@ def test_output_without_input_has_no_cost() -> None:
     assert charge.model == "gpt-5-mini"
     call.input_uncached = 0
     assert book.charge(call).price_status == "priced"
+
+
+def test_a_stream_that_was_left_after_its_start_has_no_cost() -> None:
+    call = Call(provider="anthropic", request_model="claude-sonnet-4-5", started_at=datetime(2026, 11, 1, tzinfo=UTC))
+    call.input_uncached, call.usage_source, call.flags = 1200, "reported", ("usage_partial",)
+    charge = price_book().charge(call)
+    assert (charge.cost_usd, charge.price_status) == (None, "unknown_usage")

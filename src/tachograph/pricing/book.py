@@ -99,7 +99,7 @@ class PriceBook:
             plan = _at(entry, call.started_at)
         if plan is None or plan.free or (context and not _UNITS.isdisjoint(context)):
             return self._slow(call, entry.model, plan)
-        if _input_unknown(call):
+        if _half_known(call):
             return Charge(None, None, None, "unknown_usage", plan.model, (), None)
         uncached, read = call.input_uncached, call.cache_read
         write_5m, write_1h, write_other = call.cache_write_5m, call.cache_write_1h, call.cache_write_other
@@ -242,8 +242,12 @@ def _lines_of(pieces: tuple[_Piece, ...]) -> tuple[Line, ...]:
     return tuple(line for piece in pieces for line in piece.plan.lines(piece.used, piece.fee))
 
 
-def _input_unknown(call: Call) -> bool:
-    """Output without any input: half a bill (a stream whose usage never came, counted from its chunks) is no bill."""
+def _half_known(call: Call) -> bool:
+    """Half a bill is no bill: output without any input (a stream whose usage never came, counted from its chunks), or
+    a reader's word that only the start of the usage was seen.
+    """
+    if "usage_partial" in call.flags:
+        return True
     if call.input_uncached is not None or call.output_visible is None:
         return False
     written = (call.cache_write_5m, call.cache_write_1h, call.cache_write_other)
