@@ -162,8 +162,8 @@ def duck(parquet: Path, folder: Path) -> dict[str, Timing]:
     last = int((UNTIL_AT - timedelta(hours=1)).timestamp()) * 10**6
     p95 = "quantile_disc(ms, 0.95)"
     questions = {
-        "chart": f"SELECT at - at % 86400000000, model, sum(cost), {p95} FROM calls GROUP BY 1, 2",
-        "hour": f"SELECT at - at % 60000000, count(*), sum(cost), {p95} FROM calls WHERE at >= {last} GROUP BY 1",
+        "chart": f'SELECT "at" - "at" % 86400000000, model, sum(cost), {p95} FROM calls GROUP BY 1, 2',
+        "hour": f'SELECT "at" - "at" % 60000000, count(*), sum(cost), {p95} FROM calls WHERE "at" >= {last} GROUP BY 1',
         "users": "SELECT user_id, sum(cost) AS c FROM calls GROUP BY 1 ORDER BY c DESC LIMIT 20",
     }
     found = {name: timed(lambda sql=sql: connection.execute(sql).fetchall(), 3) for name, sql in questions.items()}  # type: ignore[misc]

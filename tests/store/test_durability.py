@@ -26,7 +26,7 @@ def test_kill_9_loses_no_acknowledged_call_and_doubles_none(tmp_path: Path) -> N
     begun = 0
     for _ in range(KILLS):
         # What was begun and never acknowledged is sent again, as a sender would.
-        said = killed_after(tmp_path, begun, chance.uniform(0.02, 0.9))
+        said = killed_after(tmp_path, begun, chance.uniform(0.0, 0.6))
         held |= {number for word, number in said if word == "holds"}
         begun = max([begun, *(number for word, number in said if word == "begins")])
     with open_store(f"chdb://{tmp_path}") as store:
@@ -34,7 +34,7 @@ def test_kill_9_loses_no_acknowledged_call_and_doubles_none(tmp_path: Path) -> N
         there = {call_id.lower() for call_id, _ in rows}
         assert all(count == 1 for _, count in rows)
         assert there >= {call.call_id for number in held for call in batch(number)}
-        assert len(held) > KILLS
+        assert len(held) >= KILLS
         for rollup in ROLLUPS:
             assert store.engine.query(f"SELECT sum(calls) FROM {rollup.table}") == [(len(there),)]
         store.write(batch(begun), "again")
@@ -42,16 +42,15 @@ def test_kill_9_loses_no_acknowledged_call_and_doubles_none(tmp_path: Path) -> N
 
 
 def killed_after(folder: Path, first: int, seconds: float) -> list[tuple[str, int]]:
-    """What a writing child said before it was killed, `seconds` after its first batch began."""
+    """What a writing child said before it was killed, `seconds` after its first batch was acknowledged."""
     command = [sys.executable, "-m", "tests.store.writes", "write", str(folder), str(first)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines = [process.stdout.readline()]
-    time.sleep(seconds)
-    process.kill()
-    lines += process.stdout.readlines()
-    process.wait()
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        time.sleep(seconds)
+        process.kill()
+        lines += process.stdout.readlines()
     words = [line.split() for line in lines if line.endswith("\n")]
     return [(word, int(number)) for word, number in words]
 

@@ -32,10 +32,12 @@ from tachograph.store.conditions import (
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
 from tachograph.store.measures import MEASURES, Measure
-from tachograph.store.rollups import ROLLUPS, Rollup, filling, grouping
+from tachograph.store.rollups import ROLLUPS, SAME_EVERYWHERE, Rollup, filling, grouping
 
 ROWS_MAX = 500_000  # of one answer
-_CELL_COST = 60  # reading one time step of a roll-up takes as long as reading the raw rows of so many seconds
+# Reading one time step of a roll-up takes as long as reading the raw rows of so many seconds; each dimension beyond
+# the usual ones multiplies its cells.
+_CELL_COST, _CELL_COST_MORE = 60, 1440
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,7 +82,8 @@ class Plan:
         """How much is read, in seconds' worth of raw rows."""
         ends = (self.since - question.since) + (question.until - self.until)
         cells = (self.until - self.since).total_seconds() / self.rollup.grain_seconds
-        return ends.total_seconds() + cells * _CELL_COST
+        each = _CELL_COST if self.rollup.dimensions == SAME_EVERYWHERE else _CELL_COST_MORE
+        return ends.total_seconds() + cells * each
 
     def name(self, question: Question) -> str:
         """The tables that answer, as `Series.table` says them."""

@@ -46,8 +46,8 @@ def _sum(name: str) -> Measure:
 def _quantile(of: str, field: str, meaning: str, level: str) -> Measure:
     at = _level(level)
     column = f"{of}_buckets"
-    known = f"length(mapKeys(rolled.{column})) > 0"
-    weighted = f"quantileExactWeightedArrayIf({at})(mapKeys(rolled.{column}), mapValues(rolled.{column}), {known})"
+    known = f"length(rolled.{column}.keys) > 0"
+    weighted = f"quantileExactWeightedArray({at})(rolled.{column}.keys, rolled.{column}.values)"
     return Measure(
         f"{of}_{level}_ms",
         "ms",
@@ -63,8 +63,8 @@ def _itl_quantile(level: str) -> Measure:
     at = _level(level)
     middle = f"exp2(({{index}} - 0.5) / {ITL_PER_DOUBLING})"
     raw = f"quantileExactWeightedArrayIf({at})(arrayEnumerate(itl_buckets), itl_buckets, arraySum(itl_buckets) > 0)"
-    known = "length(mapKeys(rolled.itl_buckets)) > 0"
-    rolled = f"quantileExactWeightedArrayIf({at})(mapKeys(rolled.itl_buckets), mapValues(rolled.itl_buckets), {known})"
+    known = "length(rolled.itl_buckets.keys) > 0"
+    rolled = f"quantileExactWeightedArray({at})(rolled.itl_buckets.keys, rolled.itl_buckets.values)"
     return Measure(
         f"itl_{level}_ms",
         "ms",
