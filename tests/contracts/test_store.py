@@ -397,13 +397,15 @@ def test_a_write_cut_short_between_two_tables_is_made_whole(store: Store) -> Non
     store.write(traffic(8, 40), "t")
     store.engine.command("ALTER TABLE calls_hour DELETE WHERE 1", mutations_sync=1)
     store.engine.command("INSERT INTO calls_day SELECT * FROM calls_day")
-    before = store.ask("cost_usd", "model", {"user_id": [None, "u1", "u2"]}, since=JUNE, until=JULY).rows
+    raw = {"user_id": [None, "u1", "u2"]}
     assert reconcile(store.engine, None) == {"calls_hour": ["2026-06-01"], "calls_day": ["2026-06-01"]}
     assert counted(store) == dict.fromkeys(("calls", "minute", "hour", "day"), 40)
-    after = store.ask("cost_usd", "model", since=JUNE, until=JULY)
-    assert after.table == "day"
-    assert [row.labels for row in after.rows] == [row.labels for row in before]
-    assert close([row.values[0] for row in after.rows], [row.values[0] for row in before])
+    for table, by in (("hour", "model"), ("day", "team")):
+        before = store.ask("cost_usd", by, raw, since=JUNE, until=JULY)
+        after = store.ask("cost_usd", by, since=JUNE, until=JULY)
+        assert (before.table, after.table) == ("calls", table)
+        assert [row.labels for row in after.rows] == [row.labels for row in before.rows]
+        assert close([row.values[0] for row in after.rows], [row.values[0] for row in before.rows])
     assert reconcile(store.engine, None) == {}
 
 
