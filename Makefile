@@ -8,6 +8,8 @@ UV := .uv/bin/uv
 PY := .venv/bin/python
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
+# The certificates that the system trusts, so that it works behind a proxy of the company too.
+export UV_SYSTEM_CERTS := true
 
 .PHONY: help up demo test test-long check format lint types contract docs lock bench clean
 
