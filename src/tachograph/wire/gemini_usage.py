@@ -109,6 +109,8 @@ def counted(found: Found, usage: dict[str, Any]) -> Tokens | None:
         return None
     thoughts = count(usage.get("thoughtsTokenCount")) or 0
     answered = (usage.get("candidatesTokensDetails"), usage.get("responseTokensDetails"))
+    if count(usage.get("promptTokenCount")) is None:
+        return _promptless(usage, thoughts)
     return arithmetic.inclusive(
         input_tokens=_prompt(usage),
         output_tokens=_output(usage) + thoughts,
@@ -121,6 +123,22 @@ def counted(found: Found, usage: dict[str, Any]) -> Tokens | None:
         image_output=modality(answered, "IMAGE"),
         reasoning_model=is_reasoning(found),
     )
+
+
+def _promptless(usage: dict[str, Any], thoughts: int) -> Tokens:
+    """The parts where the prompt went uncounted (files that Google fetches): what the total leaves, or unknown."""
+    answered = (usage.get("candidatesTokensDetails"), usage.get("responseTokensDetails"))
+    asked = (count(usage.get("totalTokenCount")) or 0) - _output(usage) - thoughts
+    tokens = arithmetic.inclusive(
+        input_tokens=asked if asked > 0 else None,
+        output_tokens=_output(usage) + thoughts,
+        cache_read=count(usage.get("cachedContentTokenCount")),
+        reasoning=thoughts,
+        audio_output=modality(answered, "AUDIO"),
+        image_output=modality(answered, "IMAGE"),
+    )
+    tokens.flags.add("gap_booked" if asked > 0 else "usage_partial")
+    return tokens
 
 
 def modality(details: tuple[Any, ...], kind: str) -> int | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tachograph.wire import marks
 from tachograph.wire import tokens as arithmetic
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
@@ -35,6 +36,8 @@ def event(found: Found, event_name: str, value: Any) -> bool:
     total = number(body.get("total_duration"))
     if total is not None and total >= 0:
         found.server_ms = round(total / NANOSECONDS_PER_MS, 3)
+    if found.provider == marks.UNKNOWN and found.created_at is not None:
+        found.provider = "ollama"  # on a host of any name
     content = _message(found, body)
     if body.get("error") and found.error_type == "other":
         found.error_type = "provider_error"  # it has begun to answer: what fails now is the engine

@@ -192,9 +192,9 @@ def _reasoning(usage: dict[str, Any], outputs: dict[str, Any]) -> int | None:
 
 
 def _audio_beside(usage: dict[str, Any]) -> int | None:
-    """Mistral counts audio in the total only: where it states seconds of audio, the gap is that audio."""
+    """Mistral counts audio in the total only: where it states its seconds (0 of a short one), the gap is that audio."""
     prompt, total = count(usage.get("prompt_tokens")), count(usage.get("total_tokens"))
-    if not number(usage.get("prompt_audio_seconds")) or prompt is None or total is None:
+    if number(usage.get("prompt_audio_seconds")) is None or prompt is None or total is None:
         return None
     return max(0, total - prompt - (count(usage.get("completion_tokens")) or 0)) or None
 

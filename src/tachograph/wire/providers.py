@@ -62,6 +62,7 @@ HOSTS: tuple[tuple[str, str], ...] = (
     ("models.github.ai", "github"),
     ("api.githubcopilot.com", "github"),
     ("api.replicate.com", "replicate"),
+    ("pollinations.ai", "pollinations"),
 )
 
 # Spellings by which routes, recordings and settings name a provider -> our word.
