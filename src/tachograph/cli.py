@@ -201,6 +201,7 @@ def ask(
     until: Until = "now",
     step: Annotated[str | None, typer.Option(help="One point per 1m, 1h, 1d, ...")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many rows, the largest first.", min=1)] = None,
+    order: Annotated[str | None, typer.Option(help="By a measure, a dimension or time; -NAME for descending.")] = None,
     as_json: AsJson = False,
     store: Store = None,
     config: Config = None,
@@ -212,7 +213,14 @@ def ask(
     width = when.width(step) if step else None
     with app.opened(settings) as data:
         answer = data.ask(
-            _listed(measures), _listed(by or []), conditions, since=first, until=last, step=width, limit=limit
+            _listed(measures),
+            _listed(by or []),
+            conditions,
+            since=first,
+            until=last,
+            step=width,
+            limit=limit,
+            order=order,
         )
     if as_json:
         _print_json(answer.to_dict())

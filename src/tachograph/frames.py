@@ -44,6 +44,7 @@ def ask(
     until: str = "now",
     step: str | None = None,
     limit: int | None = None,
+    order: str | None = None,
     store: str | None = None,
 ) -> pd.DataFrame:
     """Ask the store, as `tachograph ask` does: one row per label set and step, one column per dimension and measure.
@@ -65,6 +66,7 @@ def ask(
             until=when.moment(until, app.now()),
             step=when.width(step) if step else None,
             limit=limit,
+            order=order,
         )
     columns = [*(["time"] if answer.step else []), *answer.by, *answer.measures]
     return pd.DataFrame(list(answer.records()), columns=columns)

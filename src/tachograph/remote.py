@@ -46,6 +46,7 @@ class Remote:
         until: datetime,
         step: timedelta | None = None,
         limit: int | None = None,
+        order: str | None = None,
     ) -> Series:
         """Answer a question."""
         query = [("measure", measure) for measure in measures] + [("by", dimension) for dimension in by]
@@ -54,6 +55,8 @@ class Remote:
             query.append(("step", f"{round(step.total_seconds())}s"))
         if limit is not None:
             query.append(("limit", str(limit)))
+        if order is not None:
+            query.append(("order", order))
         return _series(self._get("/api/v1/ask", query), by)
 
     def call(self, call_id: str) -> Call | None:

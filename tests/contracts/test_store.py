@@ -356,6 +356,7 @@ def test_a_question_that_cannot_be_is_refused(opened: Store, question: dict[str,
 def test_order_and_limit(store: Store) -> None:
     store.write([at(i, user_id=f"u{i % 5}", cost_usd=Decimal(i % 5)) for i in range(20)], "t")
     top = store.ask("cost_usd", "user_id", since=JUNE, until=JULY, order="-cost_usd", limit=2)
+    assert store.ask("cost_usd", "user_id", since=JUNE, until=JULY, limit=2).rows == top.rows  # largest first
     assert [(row.labels, row.values) for row in top.rows] == [(("u4",), (16.0,)), (("u3",), (12.0,))]
     names = [row.labels[0] for row in store.ask("calls", "user_id", since=JUNE, until=JULY).rows]
     assert names == sorted(names, key=str)

@@ -106,7 +106,8 @@ def ask(
     """`measures` of the calls with since <= started_at < until, for each label set of `by` and each step.
 
     where: dimension -> value, None (not known) or a list of these. step: whole seconds, counted from 1970-01-01 UTC.
-    order: a measure, a dimension or "time", with "-" in front for descending; by time and labels if not given.
+    order: a measure, a dimension or "time", with "-" in front for descending. Not given: by time and labels; with a
+    limit and no step, the largest of the first measure first, for that is what a limit is asked for.
     limit: at most so many rows, the first in that order.
     Raises Unknown (a ValueError) for a name that there is not, ValueError for a range or value that cannot be, and
     StoreError or Busy where the store does not answer.
@@ -157,6 +158,8 @@ def _checked(
     if limit is not None and not 0 < limit <= ROWS_MAX:
         raise ValueError(f"limit {limit} is not between 1 and {ROWS_MAX}")
     found = tuple(_measure(name) for name in names)
+    if order is None and limit is not None and step is None:
+        order = f"-{names[0]}"
     if order is not None:
         _check_order(order, (*names, *labels, *(("time",) if step else ())))
     return Question(found, labels, where, since.astimezone(UTC), until.astimezone(UTC), step, limit, order)

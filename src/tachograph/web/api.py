@@ -53,6 +53,7 @@ class Data(Protocol):
         until: datetime,
         step: timedelta | None = None,
         limit: int | None = None,
+        order: str | None = None,
     ) -> Series:
         """Answer a question."""
         ...
@@ -152,7 +153,7 @@ async def _health(parts: Parts, _request: Request) -> Response:
 
 async def _ask(parts: Parts, request: Request) -> Response:
     query = request.query_params
-    _known(query, ("measure", "by", "where", "since", "until", "step", "limit"))
+    _known(query, ("measure", "by", "where", "since", "until", "step", "limit", "order"))
     step = query.get("step")
     series = await run_in_threadpool(
         lambda: parts.data.ask(
@@ -163,6 +164,7 @@ async def _ask(parts: Parts, request: Request) -> Response:
             until=when.moment(query.get("until", "now"), parts.now()),
             step=when.width(step) if step else None,
             limit=_limit(query.get("limit"), 100_000, None),
+            order=query.get("order"),
         )
     )
     return JSONResponse(series.to_dict())
