@@ -61,7 +61,7 @@ _BY_WORD: tuple[tuple[str, str], ...] = (
     ),
     (
         r"context_?length|context_?window|context_size|exceed_context|too_?large|max_tokens_exceeded"
-        r"|string_above_max",
+        r"|too_?many_?(prompt_?|input_?)?tokens|string_above_max",
         "client_too_large",
     ),
     (
@@ -98,7 +98,10 @@ _WORDS = tuple((re.compile(pattern), kind) for pattern, kind in _BY_WORD)
 # Of messages only these are believed, and only where codes say nothing: they are the ones servers write themselves.
 _MESSAGES = (
     (
-        re.compile(r"(?i)context (size|length|window)|maximum context|(prompt|input) is too long|too many tokens"),
+        re.compile(
+            r"(?i)context (size|length|window)|maximum context|(prompt|input) is too long|too many tokens"
+            r"|input tokens exceed"
+        ),
         "client_too_large",
     ),
     (re.compile(r"(?i)exceeded your current quota|insufficient balance|credit balance"), "quota_exhausted"),
@@ -164,7 +167,7 @@ def _read(value: Any, failed: bool) -> tuple[list[str], str, int | None]:
         value = next((item for item in value if isinstance(item, dict)), None)
     if not isinstance(value, dict):
         return [], "", None
-    error = value.get("error")
+    error = _error(value, failed)
     if isinstance(error, dict):
         codes, message, status = _members(error)
         codes += [code for code in (name(value.get("code")), name(value.get("error_type"))) if code]
@@ -175,12 +178,19 @@ def _read(value: Any, failed: bool) -> tuple[list[str], str, int | None]:
     if not failed and value.get("object") != "error" and value.get("type") != "error":
         return [], "", None
     codes, message, status = _members(value)
+    codes += [code for code in (name(value.get("error_type")),) if code]  # Cohere
     detail = value.get("detail")
     if isinstance(detail, str):
         message = message or detail
     elif items(detail):
         codes += [code for code in (name(mapping(item).get("type")) for item in items(detail)) if code][:1]
     return codes, message, status
+
+
+def _error(value: dict[str, Any], failed: bool) -> Any:
+    """The error inside; of Cloudflare's list of them, which stands empty in an answer that went well, the first."""
+    listed = next((item for item in items(value.get("errors")) if isinstance(item, dict)), None)
+    return value.get("error") or (listed if failed else None)
 
 
 def _members(error: dict[str, Any]) -> tuple[list[str], str, int | None]:
@@ -196,7 +206,7 @@ def _members(error: dict[str, Any]) -> tuple[list[str], str, int | None]:
 def _number(value: Any) -> str | None:
     """The code of an error where it is a number."""
     members = mapping(value)
-    error = members.get("error")
+    error = _error(members, failed=True)
     code = mapping(error).get("code") if isinstance(error, dict) else members.get("code")
     if isinstance(code, bool) or not isinstance(code, (int, str)):
         return None

@@ -53,6 +53,7 @@ COUNTS = (
 )
 TIERS = ("azureai-processed-tier", "x-gemini-service-tier", "x-amzn-bedrock-service-tier")
 
+_ROUTED = re.compile(r"^/(?!v\d+/)([a-z0-9-]+)/")  # Hugging Face: the upstream that was asked for
 _RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
 
 
@@ -77,7 +78,8 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
     residency = _RESIDENCY.match(asked.host)
     if residency:
         found.price_context["data_residency"] = residency.group(1)
-    upstream = name(headers.get("x-inference-provider"))
+    routed = _ROUTED.match(asked.path) if asked.host == "router.huggingface.co" else None
+    upstream = name(headers.get("x-inference-provider")) or (routed and routed.group(1))
     if upstream:
         found.price_context["route"] = upstream
 

@@ -15,6 +15,8 @@ from tachograph.wire.openai_chat import identity
 from tachograph.wire.openai_usage import chat_tokens, digits, request_facts, take_usage, unit
 from tachograph.wire.tokens import Tokens
 
+_XAI = "api.x.ai"
+
 
 def event(found: Found, event_name: str, value: Any) -> bool:
     """A whole transcription, or an event of a stream (`transcript.text.*`, `transcription.*`, `speech.audio.*`)."""
@@ -45,19 +47,20 @@ def tokens(found: Found) -> Tokens | None:
 
 
 def transcription_matches(asked: Asked) -> bool:
-    """By path, whatever the host."""
-    return asked.path.endswith(("/audio/transcriptions", "/audio/translations"))
+    """By path, whatever the host; xAI has one of its own."""
+    own = asked.path.endswith("/stt") and asked.host.endswith(_XAI)
+    return own or asked.path.endswith(("/audio/transcriptions", "/audio/translations"))
 
 
 def speech_matches(asked: Asked) -> bool:
-    """By path, whatever the host."""
-    return asked.path.endswith("/audio/speech")
+    """By path, whatever the host; xAI has one of its own."""
+    return asked.path.endswith("/audio/speech") or (asked.path.endswith("/tts") and asked.host.endswith(_XAI))
 
 
 def speech_request(found: Found, asked: Asked) -> None:
     """The model, and the characters to be spoken, which is what older models bill."""
     request_facts(found, asked)
-    text = asked.members.get("input")
+    text = asked.members.get("input") or asked.members.get("text")
     if isinstance(text, str):
         unit(found, "characters", len(text))
 

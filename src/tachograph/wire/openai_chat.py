@@ -63,7 +63,9 @@ def identity(found: Found, body: dict[str, Any]) -> None:
 
 
 def _choice(found: Found, choice: dict[str, Any]) -> bool:
-    finish = name(choice.get("finish_reason"))
+    finish = name(choice.get("finish_reason")) or name(
+        mapping(choice.get("finish_details")).get("type")
+    )  # GPT-4 vision
     if finish:
         finished(found, finish)
         found.terminal = True  # the answer is whole; Perplexity and many proxies never send [DONE]
@@ -81,7 +83,7 @@ def _tools(found: Found, index: int, message: dict[str, Any]) -> None:
     for position, call in enumerate(map(mapping, items(message.get("tool_calls")))):
         number_of_call = count(call.get("index"))
         _tool(found, f"{index}/{position if number_of_call is None else number_of_call}", call)
-    if message.get("function_call"):
+    if any(mapping(message.get("function_call")).values()):  # Snowflake writes one of empty strings
         found.tool_ids.add(f"{index}/function")
 
 

@@ -121,6 +121,7 @@ class Reader:
     def _empty(self) -> bool:
         """Whether nothing came where an answer was due: blanks are nothing."""
         due = self._asked.method == "POST" and self._status is not None and 200 <= self._status < 300
+        due = due and self._status != 202 and self.format.name != "unknown"  # what is due there nobody knows
         return due and not (self._messages or self._opaque or self._body.begun)
 
     # from events to facts

@@ -119,6 +119,8 @@ class EventStream:
             self._add_data(value, out)
         elif field == b"event":
             self._name = value[:NAME_BYTES_MAX].decode("utf-8", "replace")
+        elif field == b"error" and value[:1] == b"{":
+            self._say(value, out)  # llama.cpp before 2025, and who packs it
         elif field not in (b"", b"id", b"retry") and line.lstrip()[:1] in (b"{", b"["):
             self._say(line, out)  # a bare line of JSON: an error body inside a stream
 

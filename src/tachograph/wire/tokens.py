@@ -83,7 +83,8 @@ def inclusive(
 ) -> Tokens:
     """Parts of a source whose input includes what was cached and whose output includes the reasoning.
 
-    Three guards hold where the counts say otherwise; each leaves a flag.
+    Four guards hold where the counts say otherwise; each leaves a flag.
+    `cached_twice`: tokens that were written and read at once (Gemini behind OpenRouter) are booked as written.
     `cached_exceeds_input`: more cached than input means that the cached tokens stand beside it (Grok on Azure).
     A total above input + output: the gap is the reasoning (xAI chat), or audio input (Mistral), or image input;
     unexplained, it is booked as reasoning of a reasoning model (`gap_booked`), else only flagged
@@ -94,7 +95,12 @@ def inclusive(
     out.image_input, out.image_output = image_input, image_output
     out.cache_read = cache_read
     out.cache_write_5m, out.cache_write_1h, out.cache_write_other = cache_write_5m, cache_write_1h, cache_write_other
-    cached = whole((cache_read, cache_write_5m, cache_write_1h, cache_write_other)) or 0
+    written = whole((cache_write_5m, cache_write_1h, cache_write_other)) or 0
+    cached = (cache_read or 0) + written
+    if _twice(input_tokens, output_tokens, total_tokens, cache_read or 0, written):
+        out.flags.add("cached_twice")
+        out.cache_read = (cache_read or 0) - min(cache_read or 0, written)
+        cached = out.cache_read + written
     if input_tokens is not None and cached > input_tokens:
         out.flags.add("cached_exceeds_input")
         out.basis = "exclusive"
@@ -120,6 +126,13 @@ def inclusive(
         thought, visible = _within(reasoning, output_tokens, out)
     out.output_visible, out.output_reasoning = visible, thought
     return out
+
+
+def _twice(input_tokens: int | None, output_tokens: int | None, total: int | None, read: int, written: int) -> bool:
+    """Whether tokens were both written and read: each count fits the input, both do not, and the total is plain."""
+    if input_tokens is None or total != input_tokens + (output_tokens or 0):
+        return False
+    return max(read, written) <= input_tokens < read + written
 
 
 def _gap(total: int | None, input_tokens: int | None, output_tokens: int | None, beside: int) -> int:
