@@ -1,8 +1,11 @@
-"""What the documents show works: the price file, the settings, the commands of the README."""
+"""What the documents show works: the price file, and every command of the README, in its order."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,3 +29,28 @@ def test_the_price_file_of_the_page_is_one() -> None:
     charge = book.charge(call)
     # 4 x 2.50 x 1,000,000 / (3,600,000 x 0.60)
     assert (charge.cost_usd, charge.cost_source) == (Decimal("4.6296296296"), "amortised")
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    shown = [line for block in blocks("README.md", "") for line in block.splitlines()]
+    lines = [line for line in shown if line.startswith("tachograph ")]
+    assert len(lines) >= 7
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for line in lines:
+        ran = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, (line, ran.stderr)
+        assert ran.stdout or ">" in line, line
+    assert (tmp_path / "calls.jsonl").stat().st_size > 5000
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (block,) = blocks("README.md", "python")
+    make = f"tachograph read {ROOT / 'examples' / 'recordings'} > calls.jsonl && tachograph import calls.jsonl"
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["bash", "-c", make], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    shown = block + "print(len(calls), sorted(set(costs.provider)))\n"
+    ran = subprocess.run([sys.executable, "-c", shown], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("9 ['anthropic', 'aws.bedrock', ")

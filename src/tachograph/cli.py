@@ -5,6 +5,7 @@ What it must never do: compute; every figure comes from the rooms below.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -44,6 +45,9 @@ Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="NAME=VAL
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):  # a file name may hold bytes that are no text: shown, not fatal
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = commands(standalone_mode=False)
         if isinstance(code, int) and code:
