@@ -9,6 +9,7 @@ from __future__ import annotations
 from tachograph.call import Call
 from tachograph.wire import anthropic, bedrock, bedrock_invoke, cohere, gemini, gemini_predict, ollama
 from tachograph.wire.alibaba import GENERATION
+from tachograph.wire.cloudflare import RUN
 from tachograph.wire.exchange import End, Exchange, Request
 from tachograph.wire.format import Format
 from tachograph.wire.gemini_interactions import INTERACTIONS
@@ -65,6 +66,7 @@ FORMATS: tuple[Format, ...] = (
     cohere.CLASSIFY,
     EMBEDDINGS,
     BATCH,
+    RUN,
     UNKNOWN,  # matches everything
 )
 

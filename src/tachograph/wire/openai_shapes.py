@@ -86,7 +86,7 @@ def _shapeless(found: Found, body: dict[str, Any]) -> bool:
     kind = str(body.get("object") or "")
     if any(count(usage.get(key)) is not None for key in _COUNTS) and not kind.startswith(_REPORTS):
         take_usage(found, usage)
-    elif body and not body.get("error"):
+    elif body and found.error_type is None:
         found.flags.add("format_unknown")
     return False
 
