@@ -78,7 +78,7 @@ def take_usage(found: Found, value: Any) -> None:
 
 def _cost(found: Found, usage: dict[str, Any]) -> None:
     ticks = count(usage.get("cost_in_usd_ticks"))
-    if ticks is not None:
+    if ticks or (ticks is not None and found.provider == "x_ai"):  # who hosts Grok elsewhere leaves a zero there
         found.cost_usd = Decimal(ticks) / TICKS_PER_USD
     stated = usage.get("cost")
     stated = money(mapping(stated).get("total_cost") if isinstance(stated, dict) else stated)
