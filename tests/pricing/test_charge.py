@@ -334,6 +334,30 @@ CASES: list[tuple[str, Call, str, str]] = [
         "huggingface/openai/gpt-oss-20b@start+route=fireworks-ai",
     ),
     (
+        "a router that leaves out the vendor it was asked for",
+        call(
+            "openrouter",
+            "text-embedding-3-small",
+            request_model="openai/text-embedding-3-small",
+            operation="embeddings",
+            input_uncached=M,
+        ),
+        "0.0200000000",
+        "openai/text-embedding-3-small@start",
+    ),
+    (
+        "a router's own capacity is billed by the token: 17 x 0.3 + 14 x 2.5",
+        call("openrouter", "google/gemini-2.5-flash", service_tier="provisioned", **tokens(17, 14)),
+        "0.0000401000",
+        "openrouter/google/gemini-2.5-flash@2026-10-19",
+    ),
+    (
+        "a name of Bedrock's OpenAI endpoint",
+        call("aws.bedrock", "openai.gpt-oss-20b", **tokens(M, M)),
+        "0.3700000000",
+        "aws.bedrock/openai.gpt-oss-20b-1:0@start",
+    ),
+    (
         "OpenRouter with a compact date and a cache write",
         call(
             "openrouter",

@@ -19,8 +19,8 @@ else multiplier, else list price with flag `tier_price_unknown` |
 | | `data_residency` | `us` `eu` `au` `in` ... | OpenAI request host | x 1.1 for models since 2026-03-05 |
 | | `traffic_type` | `ON_DEMAND`, `ON_DEMAND_PRIORITY`, `ON_DEMAND_FLEX`, `ON_DEMAND_OFFPEAK`, \
 `PROVISIONED_THROUGHPUT` or its number | Vertex `usageMetadata.trafficType` | as the tier; provisioned: see below |
-| | `route` | upstream's name, e.g. `fireworks-ai`, `together`, `mistral/eu` | `x-inference-provider` (Hugging Face) | \
-the upstream's row |
+| | `route` | upstream's name, e.g. `fireworks-ai`, `together`, `mistral/eu` | \
+`x-inference-provider` or the path (Hugging Face) | the upstream's row |
 | | `provisioned` | `true` | settings, where the answer cannot say it (Azure PTU, Bedrock provisioned) | see below |
 | | `spilled_over` | `true` | Azure `x-ms-is-spilled-over` | pay-as-you-go although `provisioned` |
 | | `latency` | `optimized` | Bedrock `performanceConfig.latency` | row or flag `tier_price_unknown` |
@@ -125,8 +125,8 @@ _NEUTRAL: frozenset[tuple[str, str]] = frozenset(
         ("latency", "standard"),
     )
 )
-# Groq serves flex at the price of on_demand (providers.md A8).
-_SAME_PRICE: frozenset[tuple[str, str]] = frozenset((("groq", "flex"),))
+# Groq serves flex at the price of on_demand (providers.md A8); a router bills by the token on its own capacity too.
+_SAME_PRICE: frozenset[tuple[str, str]] = frozenset((("groq", "flex"), ("openrouter", "provisioned")))
 
 COUNT_MAX = Decimal(10**12)
 

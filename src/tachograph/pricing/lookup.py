@@ -164,7 +164,7 @@ class Lookup:
 
 def _other_vendor(given: Sequence[str]) -> bool:
     """Whether a router answered with a model of another vendor than was asked: then the asked one has no say."""
-    return len({name.lower().partition("/")[0] for name in given}) > 1
+    return len({name.lower().partition("/")[0] for name in given if "/" in name}) > 1
 
 
 def _choose(rows: Iterable[PriceRow], provider: str, day: date, words: Words) -> tuple[PriceRow | None, list[PriceRow]]:

@@ -19,6 +19,7 @@ _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:
 _PATHS = re.compile(r"^(models/|publishers/[^/]+/models/|projects/.*/models/|accounts/[^/]+/models/)")
 # ARNs that name a model of the public list; any other (application profile, provisioned, imported) does not.
 _PUBLIC_ARN = re.compile(r"^arn:[^:]*:bedrock:[^:]*:[^:]*:(?:inference-profile|foundation-model)/(.+)$")
+_UNNUMBERED = re.compile(r"^(openai\.gpt-oss-\d+b)$")  # as Bedrock's OpenAI endpoint has them
 _REGION = re.compile(r"^(us|eu|apac|jp|au|in|ca|sa|uk|us-gov|global)\.(?=[a-z])")
 # What routers hang behind a name to choose an upstream or an extra; not part of the model. `:free` is part of it.
 _ROUTING: dict[str, re.Pattern[str]] = {
@@ -45,6 +46,7 @@ def _spellings(provider: str, name: str) -> Iterator[str]:
     yield from (name, _PATHS.sub("", name), _COMPACT_DATE.sub(r"-\1-\2-\3", name))
     if provider == "aws.bedrock":
         yield _REGION.sub("", name)
+        yield _UNNUMBERED.sub(r"\1-1:0", name)
     routing = _ROUTING.get(provider)
     yield routing.sub("", name) if routing is not None else name.rpartition("/")[2]
 
