@@ -108,7 +108,8 @@ def _usage(call: Call, found: Found, form: Format) -> None:
     for part in PARTS:
         setattr(call, part, getattr(tokens, part))
     call.input_tokens, call.output_tokens = tokens.input_tokens, tokens.output_tokens
-    if call.input_tokens is not None or call.output_tokens is not None:
+    partial = "usage_partial" in found.flags  # one side never came: there is no total
+    if not partial and (call.input_tokens is not None or call.output_tokens is not None):
         call.total_tokens = (call.input_tokens or 0) + (call.output_tokens or 0)
     call.flag(*tokens.flags)
 
