@@ -7,7 +7,7 @@ What this room must never know: prices, spans, SQL, a clock, a socket.
 from __future__ import annotations
 
 from tachograph.call import Call
-from tachograph.wire import anthropic, bedrock, bedrock_invoke, cohere, gemini, gemini_predict, ollama
+from tachograph.wire import anthropic, bedrock, bedrock_invoke, cohere, gemini, gemini_predict, ollama, watsonx
 from tachograph.wire.alibaba import GENERATION
 from tachograph.wire.cloudflare import RUN
 from tachograph.wire.exchange import End, Exchange, Request
@@ -54,6 +54,7 @@ FORMATS: tuple[Format, ...] = (
     SGLANG,
     TGI,
     LLAMACPP,
+    watsonx.GENERATE,
     IMAGES,
     TRANSCRIPTION,
     SPEECH,

@@ -67,6 +67,8 @@ def _of_data(first: dict[str, Any]) -> Format | None:
 def event(found: Found, event_name: str, value: Any) -> bool:
     """An event of whatever it is: of the first shape that was seen, else of none."""
     form = _SHAPES.get(found.shape or "")
+    if isinstance(value, list) and value and shape(mapping(value[0])) is TGI:
+        value = value[0]  # TGI asked at `/`
     body = mapping(value)
     if form is None:
         body = body if shape(body) else mapping(body.get("result")) or body  # Cloudflare wraps its answers
