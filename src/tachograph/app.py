@@ -30,7 +30,7 @@ from tachograph.pricing import PriceBook, PriceFileError
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
 from tachograph.testing import generated_day
-from tachograph.web.api import Parts, application, stats_to_dict
+from tachograph.web.api import Parts, application
 
 # What a user can put right: told in one line, exit code 2.
 EXPECTED: tuple[type[Exception], ...] = (Refused, Busy, SettingsError, PriceFileError, StoreError, ValueError)
@@ -264,7 +264,9 @@ def _folder(settings: Settings) -> list[tuple[bool, str, str]]:
 def _store_state(settings: Settings) -> str:
     with opened(settings) as data:
         where = data.address if isinstance(data, Remote) else settings.address
-        return f"{where}: {json.dumps(stats_to_dict(data.stats()))}"
+        stats = data.stats()
+        size = sum(table.bytes_on_disk for table in stats.tables) / 1024**2
+        return f"{where}: {stats.calls:,} calls, {size:,.1f} MiB on disk, newest {stats.newest or 'none'}"
 
 
 def _attempted(what: str, attempt: Callable[[], str]) -> tuple[bool, str, str]:
