@@ -47,10 +47,10 @@ def complete(calls: Sequence[Call], book: PriceBook, circumstances: Circumstance
     for index, call in enumerate(calls):
         call.received_at = circumstances.received_at
         call.source = call.source or circumstances.source
+        if call.call_id == NO_ID:  # of an undated call by 1970, not by today: read again tomorrow, it is the same call
+            call.call_id = derive_id(call.started_at, _seed(call, seed, index))
         if call.started_at == EPOCH:
             call.started_at = circumstances.received_at
-        if call.call_id == NO_ID:
-            call.call_id = derive_id(call.started_at, _seed(call, seed, index))
         for field, value in circumstances.attribution.items():
             if not getattr(call, field):
                 setattr(call, field, value)
