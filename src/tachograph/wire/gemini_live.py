@@ -2,6 +2,7 @@
 
 In: messages of `BidiGenerateContent`, sent and received. Out: Found, one for the whole session. Each turn is billed
 for itself, with all that the session holds as its prompt; so the last usage of a turn counts, and turns add up.
+A live translation has no turns and no end: each of its usages counts what came since the one before.
 Source: providers.md A1.1, A4.
 What it must never know: prices, framing.
 """
@@ -17,6 +18,7 @@ from tachograph.wire.gemini_usage import added, counted, keep_usage, subsets
 from tachograph.wire.tokens import Tokens
 
 FINISHED_TURNS = "turns"
+CONTINUOUS = "continuous"
 
 
 def event(found: Found, event_name: str, value: Any) -> bool:
@@ -25,6 +27,7 @@ def event(found: Found, event_name: str, value: Any) -> bool:
     if event_name == "sent":
         _setup(found, mapping(message.get("setup")))
         return False
+    continuous = CONTINUOUS in found.usage_copies
     if "usageMetadata" in message:
         keep_usage(found, message["usageMetadata"])
         subsets(found, _all_turns(found))
@@ -35,10 +38,10 @@ def event(found: Found, event_name: str, value: Any) -> bool:
     if calls:
         found.tool_calls = (found.tool_calls or 0) + len(calls)
     if content:
-        found.terminal = False
+        found.terminal = continuous
     if calls or answer.get("turnComplete"):
         found.terminal = True
-    if answer.get("turnComplete"):
+    if continuous or answer.get("turnComplete"):
         _turn_over(found)
     return content or bool(calls)
 
@@ -46,6 +49,8 @@ def event(found: Found, event_name: str, value: Any) -> bool:
 def _setup(found: Found, setup: dict[str, Any]) -> None:
     config = mapping(setup.get("generationConfig")) or mapping(setup.get("generation_config"))
     found.request_model = name(setup.get("model")) or found.request_model
+    if mapping(config.get("translationConfig")) or mapping(config.get("translation_config")):
+        found.usage_copies[CONTINUOUS] = found.terminal = True
     if config:
         found.max_output_tokens = count(config.get("maxOutputTokens"))
         found.temperature = number(config.get("temperature"))

@@ -2,7 +2,7 @@
 
 In: the messages of one session, sent and received. A session holds many responses; their usage is added, since each
 `response.done` counts its own. Transcription of the caller's audio is another model's work and priced apart, except in
-a session that does nothing else. Out: Found, one Call a session. Source: providers.md A0, A1.1, A2.
+a session that does nothing else. Live translation reports no usage. Out: Found, one Call a session. Source: providers.md A0, A1.1, A2.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def event(found: Found, event_name: str, value: Any) -> bool:
         _transcription(found, mapping(body.get("usage")))
     if kind in (_DONE, _TRANSCRIBED):
         _inner_calls(found)
-    return kind.startswith("response.") and kind.endswith(".delta")
+    return kind.startswith(("response.", "session.output_")) and kind.endswith(".delta")
 
 
 def _session(found: Found, session: dict[str, Any], *, sent: bool) -> None:
@@ -165,8 +165,8 @@ def tokens(_found: Found) -> Tokens | None:
 
 
 def matches(asked: Asked) -> bool:
-    """By path: `/v1/realtime`, `/openai/realtime`; not the calls that create client secrets."""
-    return asked.path.endswith("/realtime")
+    """By path: `/v1/realtime`, `/openai/realtime`, `.../translations`; not the calls that create client secrets."""
+    return asked.path.endswith(("/realtime", "/realtime/translations"))
 
 
 def request(found: Found, asked: Asked) -> None:
