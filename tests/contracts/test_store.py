@@ -17,6 +17,7 @@ from tests.strategies import at, calls, distinct
 from tachograph.call import Call
 from tachograph.flow import Refused
 from tachograph.store import MEASURES, Store, Unknown, open_store
+from tachograph.store import ask as asking
 from tachograph.store.migration import missing_columns
 from tachograph.store.rollups import ITL_QUANTILE_ERROR, QUANTILE_ERROR, ROLLUPS, reconcile
 
@@ -399,7 +400,7 @@ def test_a_write_cut_short_between_two_tables_is_made_whole(store: Store) -> Non
     store.engine.command("ALTER TABLE calls_hour DELETE WHERE 1", mutations_sync=1)
     store.engine.command("INSERT INTO calls_day SELECT * FROM calls_day")
     raw = {"user_id": [None, "u1", "u2"]}
-    assert reconcile(store.engine, None) == {"calls_hour": ["2026-06-01"], "calls_day": ["2026-06-01"]}
+    assert reconcile(store.engine, {}) == {"calls_hour": ["2026-06-01"], "calls_day": ["2026-06-01"]}
     assert counted(store) == dict.fromkeys(("calls", "minute", "hour", "day"), 40)
     for table, by in (("hour", "model"), ("day", "team")):
         before = store.ask("cost_usd", by, raw, since=JUNE, until=JULY)
@@ -407,7 +408,7 @@ def test_a_write_cut_short_between_two_tables_is_made_whole(store: Store) -> Non
         assert (before.table, after.table) == ("calls", table)
         assert [row.labels for row in after.rows] == [row.labels for row in before.rows]
         assert close([row.values[0] for row in after.rows], [row.values[0] for row in before.rows])
-    assert reconcile(store.engine, None) == {}
+    assert reconcile(store.engine, {}) == {}
 
 
 def test_old_rows_go_and_their_sums_stay(store: Store) -> None:
@@ -422,7 +423,7 @@ def test_old_rows_go_and_their_sums_stay(store: Store) -> None:
         assert store.call(long_ago.call_id) is None
         assert figure(store, "calls") == 2
         assert figure(store, "calls", **EVER) == 3
-        assert reconcile(store.engine, 3650) == {}
+        assert reconcile(store.engine, {"calls": 3650}) == {}
         keep(store.engine, {"calls": 3650})
     finally:
         keep(store.engine, {"calls": None})
@@ -430,3 +431,23 @@ def test_old_rows_go_and_their_sums_stay(store: Store) -> None:
         keep(store.engine, {"calls_hours": 3})
     with pytest.raises(ValueError, match="at least 1"):
         keep(store.engine, {"calls": 0})
+
+
+def test_a_table_that_has_dropped_its_rows_is_not_asked(store: Store) -> None:
+    calls = [dataclasses.replace(at(n), started_at=datetime(2026, 6, 1, 8, n, tzinfo=UTC)) for n in range(4)]
+    store.write(calls, "t")
+    store.engine.command("ALTER TABLE calls_minute DELETE WHERE 1", mutations_sync=1)  # as its retention would
+    days = {"calls": 3650, "calls_minute": 1, "calls_hour": 3650, "calls_day": 3650}
+
+    def answer(step: timedelta, kept: dict[str, int]) -> tuple[str, float]:
+        window = {"since": datetime(2026, 6, 1, tzinfo=UTC), "until": datetime(2026, 6, 2, tzinfo=UTC)}
+        found = asking.ask(store.engine, "calls", step=step, kept_days=kept, **window)
+        return found.table, sum(row.values[0] or 0 for row in found.rows)
+
+    assert answer(timedelta(minutes=1), days) == ("calls", 4)
+    assert answer(timedelta(hours=1), days) == ("hour", 4)
+    assert answer(timedelta(hours=1), {**days, "calls": 1}) == ("hour", 4)
+    assert answer(timedelta(hours=1), {**days, "calls_hour": 1, "calls_day": 1}) == ("calls", 4)
+    # where no table keeps them as long, the one that keeps them longest
+    assert answer(timedelta(hours=1), {"calls": 1, "calls_minute": 1, "calls_hour": 2, "calls_day": 1}) == ("hour", 4)
+    assert reconcile(store.engine, days) == {}

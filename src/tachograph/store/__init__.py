@@ -69,7 +69,8 @@ class Store:
         self._placement = placement
         self.migrate()
         keep(engine, retention_days)
-        self._writer = Writer(engine, retention_days.get("calls"))
+        self._kept_days = dict(retention_days)
+        self._writer = Writer(engine, retention_days)
         # Only with the folder for ourselves is a difference surely the mark of a write that was cut short.
         self.repaired = self._writer.settle(force=True) if engine.embedded else {}
 
@@ -99,7 +100,16 @@ class Store:
     ) -> Series:
         """See `store.ask.ask`."""
         return asking.ask(
-            self.engine, measures, by, where, since=since, until=until, step=step, limit=limit, order=order
+            self.engine,
+            measures,
+            by,
+            where,
+            since=since,
+            until=until,
+            step=step,
+            limit=limit,
+            order=order,
+            kept_days=self._kept_days,
         )
 
     def call(self, call_id: str) -> Call | None:

@@ -12,10 +12,11 @@ Sums and counts agree with the raw rows exactly, quantiles within `rollups.QUANT
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from tachograph.series import Row, Series, Value
@@ -39,6 +40,9 @@ ROWS_MAX = 500_000  # of one answer
 # the usual ones multiplies its cells.
 _CELL_COST, _CELL_COST_MORE = 60, 1440
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FOR_EVER = math.inf
+
+Retention = Mapping[str, int | None]  # table -> days; None or absent: for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +106,19 @@ def ask(
     step: timedelta | None = None,
     limit: int | None = None,
     order: str | None = None,
+    kept_days: Retention = MappingProxyType({}),
 ) -> Series:
     """`measures` of the calls with since <= started_at < until, for each label set of `by` and each step.
 
     where: dimension -> value, None (not known) or a list of these. step: whole seconds, counted from 1970-01-01 UTC.
     order: a measure, a dimension or "time", with "-" in front for descending. Not given: by time and labels; with a
     limit and no step, the largest of the first measure first, for that is what a limit is asked for.
-    limit: at most so many rows, the first in that order.
+    limit: at most so many rows, the first in that order. kept_days: how long each table keeps its rows.
     Raises Unknown (a ValueError) for a name that there is not, ValueError for a range or value that cannot be, and
     StoreError or Busy where the store does not answer.
     """
     question = _checked(measures, by, where or {}, since, until, step, limit, order)
-    plan = _planned(engine, question)
+    plan = _planned(engine, question, kept_days)
     parameters = Parameters()
     sql = _sql(question, plan, parameters)
     rows = engine.query(sql, parameters.values)
@@ -176,13 +181,32 @@ def _check_order(order: str, known: Sequence[str]) -> None:
         raise Unknown(f"cannot order by {order!r}{nearest(order.removeprefix('-'), known)}")
 
 
-def _planned(engine: Engine, question: Question) -> Plan | None:
-    """The cheapest roll-up that can answer; None for the raw rows."""
+def _planned(engine: Engine, question: Question, kept_days: Retention) -> Plan | None:
+    """The cheapest roll-up that can answer and still has the rows; None for the raw rows."""
     plans = [plan for rollup in ROLLUPS if (plan := _fitting(rollup, question)) is not None]
+    plans = _reaching(engine, plans, question, kept_days)
     if not plans:
         return None
     best = min(plans, key=lambda plan: plan.cost(question))
     return _widened(engine, best, question)
+
+
+def _reaching(engine: Engine, plans: list[Plan], question: Question, kept_days: Retention) -> list[Plan]:
+    """Those whose table keeps rows from as long ago as is asked; where no table does, the one that keeps them longest.
+
+    The engine's clock decides, as it decides what is dropped.
+    """
+    reach = {plan.rollup.table: kept_days.get(plan.rollup.table) or _FOR_EVER for plan in plans}
+    raw = kept_days.get("calls") or _FOR_EVER
+    if not plans or min(*reach.values(), raw) == _FOR_EVER:
+        return plans
+    ((now,),) = engine.query("SELECT toInt64(toUnixTimestamp(now()))")
+    asked = (now - microseconds(question.since) / 10**6) / 86400
+    covering = [plan for plan in plans if reach[plan.rollup.table] >= asked]
+    if covering or raw >= asked:
+        return covering
+    longest = max(reach.values())
+    return [plan for plan in plans if reach[plan.rollup.table] == longest] if longest > raw else []
 
 
 def _fitting(rollup: Rollup, question: Question) -> Plan | None:

@@ -12,7 +12,7 @@ of times, and a quantile read from them is off by at most `QUANTILE_ERROR`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,18 +118,24 @@ def grouping(rollup: Rollup) -> str:
     return "GROUP BY time, " + ", ".join(rollup.dimensions)
 
 
-def reconcile(engine: Engine, raw_days: int | None) -> dict[str, list[str]]:
+def reconcile(engine: Engine, kept_days: Mapping[str, int | None]) -> dict[str, list[str]]:
     """Rebuild every day on which a roll-up counts other calls than the raw table; the days rebuilt, by table.
 
     A process that dies between the two writes of one batch, or a full disk, leaves such a day. Rebuilding is safe to
-    repeat: killed half way, the day still disagrees and is rebuilt next time. `raw_days`: retention of the raw table;
-    days near its end are left alone, as there the roll-up rightly knows more.
+    repeat: killed half way, the day still disagrees and is rebuilt next time. `kept_days`: how long each table keeps
+    its rows; days that one of the two may have dropped are left alone, as there the other rightly knows more.
     """
-    return {rollup.table: rebuilt for rollup in ROLLUPS if (rebuilt := _reconcile_one(engine, rollup, raw_days))}
+    found = {rollup.table: _reconcile_one(engine, rollup, _both_keep(rollup, kept_days)) for rollup in ROLLUPS}
+    return {table: days for table, days in found.items() if days}
 
 
-def _reconcile_one(engine: Engine, rollup: Rollup, raw_days: int | None) -> list[str]:
-    days = _disagreeing(engine, rollup, raw_days)
+def _both_keep(rollup: Rollup, kept_days: Mapping[str, int | None]) -> int | None:
+    known = [days for table in ("calls", rollup.table) if (days := kept_days.get(table)) is not None]
+    return min(known, default=None)
+
+
+def _reconcile_one(engine: Engine, rollup: Rollup, both_days: int | None) -> list[str]:
+    days = _disagreeing(engine, rollup, both_days)
     if days:
         which = {"days": days}
         inside = "IN (SELECT toDate(arrayJoin({days:Array(String)})))"
@@ -142,9 +148,9 @@ def _reconcile_one(engine: Engine, rollup: Rollup, raw_days: int | None) -> list
     return days
 
 
-def _disagreeing(engine: Engine, rollup: Rollup, raw_days: int | None) -> list[str]:
-    # A week is the unit in which raw rows are dropped; stay a day clear of it.
-    kept = "1" if raw_days is None else f"day > today() - {max(raw_days - 8, 0)}"
+def _disagreeing(engine: Engine, rollup: Rollup, both_days: int | None) -> list[str]:
+    # A week is the unit in which rows are dropped; stay a day clear of it.
+    kept = "1" if both_days is None else f"day > today() - {max(both_days - 8, 0)}"
     rows = engine.query(
         f"""
         SELECT toString(day) FROM (

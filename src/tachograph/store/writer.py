@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -31,10 +31,10 @@ _LOOKUP_IDS = 20_000
 class Writer:
     """A `flow.Sink` into the raw table and its roll-ups. Writes of several threads queue up."""
 
-    def __init__(self, engine: Engine, raw_days: int | None = None) -> None:
-        """`raw_days`: how long the raw table keeps its rows, in days; None: for ever."""
+    def __init__(self, engine: Engine, kept_days: Mapping[str, int | None]) -> None:
+        """`kept_days`: how long each table keeps its rows, in days; None: for ever."""
         self._engine = engine
-        self._raw_days = raw_days
+        self._kept_days = dict(kept_days)
         self._turn = threading.Lock()
         self._unsettled = False
 
@@ -60,7 +60,7 @@ class Writer:
         """Reconcile roll-ups with the raw table if a write failed (or `force`); the days rebuilt, by table."""
         if not (self._unsettled or force):
             return {}
-        rebuilt = reconcile(self._engine, self._raw_days)
+        rebuilt = reconcile(self._engine, self._kept_days)
         self._unsettled = False
         return rebuilt
 
