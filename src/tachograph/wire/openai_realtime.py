@@ -2,7 +2,8 @@
 
 In: the messages of one session, sent and received. A session holds many responses; their usage is added, since each
 `response.done` counts its own. Transcription of the caller's audio is another model's work and priced apart, except in
-a session that does nothing else. Live translation reports no usage. Out: Found, one Call a session. Source: providers.md A0, A1.1, A2.
+a session that does nothing else. Live translation reports no usage. Out: Found, one Call a session.
+Source: providers.md A0, A1.1, A2.
 """
 
 from __future__ import annotations
