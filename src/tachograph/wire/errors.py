@@ -105,6 +105,7 @@ _MESSAGES = (
         "client_too_large",
     ),
     (re.compile(r"(?i)exceeded your current quota|insufficient balance|credit balance"), "quota_exhausted"),
+    (re.compile(r"(?i)^model not exist"), "client_not_found"),
     (re.compile(r"(?i)rate limit|too many requests"), "rate_limited"),
     (re.compile(r"(?i)overloaded|(over|at) capacity"), "provider_overloaded"),
     (re.compile(r"(?i)content management policy|content filter|usage polic(y|ies)|safety system"), "content_filter"),
