@@ -149,6 +149,10 @@ class Engine:
         return {
             "max_threads": limits.threads_max,
             "max_insert_threads": 1,
+            # Cells of a roll-up are few and heavy (a histogram each): by the engine's default they are too few to
+            # share out, and a month's chart runs on one core.
+            "merge_tree_min_rows_for_concurrent_read": 4096,
+            "merge_tree_min_bytes_for_concurrent_read": 65536,
             "max_memory_usage": limits.query_bytes_max,
             "max_bytes_before_external_group_by": limits.query_bytes_max // 2,
             "max_bytes_before_external_sort": limits.query_bytes_max // 2,
