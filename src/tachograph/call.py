@@ -165,6 +165,13 @@ class Call:
     error_code: str | None = _f(Kind.WORD, "the provider's own word", dimension=True)
     finish_reason: str | None = _f(Kind.WORD, "one of: " + ", ".join(FINISH_REASONS), dimension=True)
     tool_calls: int | None = _f(Kind.SMALL, "tool calls that the answer asked for")
+    retry_after_ms: float | None = _f(Kind.MS, "how long the provider asked to wait before the next try")
+    ratelimit_limit_requests: int | None = _f(Kind.COUNT, "requests that the provider allows in its window")
+    ratelimit_remaining_requests: int | None = _f(Kind.COUNT, "requests left in that window after this call")
+    ratelimit_reset_requests_ms: float | None = _f(Kind.MS, "until that window starts anew")
+    ratelimit_limit_tokens: int | None = _f(Kind.COUNT, "tokens that the provider allows in its window")
+    ratelimit_remaining_tokens: int | None = _f(Kind.COUNT, "tokens left in that window after this call")
+    ratelimit_reset_tokens_ms: float | None = _f(Kind.MS, "until that window starts anew")
     # tokens
     input_uncached: int | None = _f(Kind.COUNT, "input tokens that no cache served or stored")
     cache_read: int | None = _f(Kind.COUNT, "input tokens read from a cache")

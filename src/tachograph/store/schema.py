@@ -1,6 +1,6 @@
 """How a field of Call is a SQL column: type and codec by Kind, and by nothing else.
 
-In: `call.COLUMNS`. Out: column definitions, and the literal that binds a value of a field in a query.
+In: a column of `call.COLUMNS`. Out: its definition, and the literal that binds a value of a field in a query.
 What it must never know: a query, an engine, what a field means beyond its Kind.
 Why: the migrations are literal texts; a test holds them against these definitions, so that a field of Call without
 its column, or with another type, fails before it reaches a disk.
@@ -11,7 +11,7 @@ bytes against 2.3), and call ids, sorted, want a level that finds their shared t
 
 from __future__ import annotations
 
-from tachograph.call import COLUMNS, Column, Kind
+from tachograph.call import Column, Kind
 
 _TYPES: dict[Kind, str] = {
     Kind.ID16: "FixedString(16)",
@@ -61,11 +61,6 @@ def column_definition(column: Column) -> str:
     """The SQL definition of a field: name, type, codec."""
     codec = _CODEC_OF_FIELD.get(column.name) or _CODECS.get(column.kind, "ZSTD(1)")
     return f"{column.name} {column_type(column)} CODEC({codec}){_SETTINGS_OF_FIELD.get(column.name, '')}"
-
-
-def column_definitions() -> str:
-    """All fields, one a line, as a CREATE TABLE wants them."""
-    return ",\n".join("    " + column_definition(column) for column in COLUMNS)
 
 
 def element_type(column: Column) -> str:

@@ -75,6 +75,8 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     call.max_output_tokens, call.temperature = found.max_output_tokens, found.temperature
     call.user_id, call.conversation_id = found.user_id, found.conversation_id
     call.server_ms, call.queue_ms = found.server_ms, found.queue_ms
+    for field, value in found.limits.items():
+        setattr(call, field, value)
     call.finish_reason = found.finish_reason
     call.tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
     if call.tool_calls is None and found.finish_reason is not None:

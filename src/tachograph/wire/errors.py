@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tachograph.wire.found import Found, items, mapping, name
+from tachograph.wire.limits import wait_ms
 
 _BY_STATUS: dict[int, str] = {
     400: "client_bad_request",
@@ -127,12 +128,22 @@ def note(found: Found, value: Any, status: int | None, headers: Mapping[str, str
         codes.insert(0, amazon)
     if not failed_by_status and not codes and not message and inner_status is None:
         return False
+    _retry_info(found, value)
     effective = status if failed_by_status else inner_status
     found.error_type = classify(codes, message, effective)
     found.error_code = next((code for code in codes if _CODE.fullmatch(code)), None) or next(iter(codes), None)
     if found.error_code is None:  # Azure's "401", OpenRouter's 429: a number is all the word that they give
         found.error_code = _number(value)
     return True
+
+
+def _retry_info(found: Found, value: Any) -> None:
+    """Google says in the body how long to wait: `details: [{"@type": "...RetryInfo", "retryDelay": "34s"}]`."""
+    holder = value[0] if isinstance(value, list) and value else value
+    for detail in items(mapping(mapping(holder).get("error")).get("details"))[:16]:
+        wait = wait_ms(name(mapping(detail).get("retryDelay")) or "")
+        if wait is not None:
+            found.limits["retry_after_ms"] = wait
 
 
 def classify(codes: list[str], message: str, status: int | None) -> str:

@@ -74,6 +74,8 @@ class Found:
     # failed
     error_type: str | None = None
     error_code: str | None = None
+    # allowed: rate limits and the wait asked for, under the names of Call
+    limits: dict[str, int | float] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
     # an answer that holds the answers of many calls (batch results): one Found each
     parts: list[Found] = field(default_factory=list)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from tachograph.wire import marks
 from tachograph.wire.format import Asked
 from tachograph.wire.found import Found, count, name, number
+from tachograph.wire.limits import read_limits
 
 REQUEST_IDS = (
     "x-request-id",
@@ -61,6 +62,7 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
     """Fill what the body left open."""
     marks.by_headers(found, headers)
     _counts(found, headers)
+    read_limits(found, headers)
     for header in REQUEST_IDS:
         if found.request_id is None:
             found.request_id = name(headers.get(header))
