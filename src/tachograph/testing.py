@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from tachograph.call import Call, derive_id, itl_bucket
+from tachograph.flow import Busy, Refused
 
 # (provider, requested, responded, share, input tokens, output tokens, ms per output token, ttft ms, reasoning share)
 _MODELS = (
@@ -41,6 +42,31 @@ _ERRORS = (
     ("client_bad_request", "invalid_request_error", 400, 2),
     ("timeout", None, None, 1),
 )
+
+
+class MemorySink:
+    """A `flow.Sink` in memory that keeps the promises of a store: a call counts once, a refused batch leaves nothing.
+
+    impossible: call ids that it refuses. busy_after: batches that it takes before it is Busy; None: never.
+    """
+
+    def __init__(self, *, impossible: Iterable[str] = (), busy_after: int | None = None) -> None:
+        self.calls: dict[str, Call] = {}
+        self.batches = 0
+        self._impossible = frozenset(impossible)
+        self._busy_after = busy_after
+
+    def write(self, calls: Sequence[Call], token: str) -> int:
+        """Keep `calls`; how many were new."""
+        if self._busy_after is not None and self.batches >= self._busy_after:
+            raise Busy("the sink is full: try again later")
+        for call in calls:
+            if call.call_id in self._impossible:
+                raise Refused("out_of_range", f"{call.call_id}: impossible")
+        before = len(self.calls)
+        self.calls.update({call.call_id: call for call in calls if call.call_id not in self.calls})
+        self.batches += 1
+        return len(self.calls) - before
 
 
 def generated_day(day: date, calls: int = 20_000, seed: int = 7) -> Iterator[Call]:
