@@ -8,8 +8,10 @@ What it must never know: what a call costs, where it goes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from tachograph.call import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,16 @@ class Health:
                 label = "other"
             counts[label] = counts.get(label, 0) + amount
 
-    def flags(self, words: Iterable[str]) -> None:
-        """Count what is odd about one call."""
-        for word in words:
-            self.add("calls_flagged_total", label=word)
+    def took(self, door: str, calls: Sequence[Call], stored: int) -> None:
+        """Count a batch that a door took over, of which `stored` were new: what is odd or unpriced about it too."""
+        self.add("calls_accepted_total", len(calls), door)
+        self.add("calls_stored_total", stored)
+        self.add("calls_deduplicated_total", len(calls) - stored)
+        for call in calls:
+            for word in call.flags:
+                self.add("calls_flagged_total", label=word)
+            if call.price_status == "unpriced_model":
+                self.add("calls_unpriced_total")
 
     def snapshot(self) -> dict[str, int | dict[str, int]]:
         """Name -> count, or name -> label value -> count."""

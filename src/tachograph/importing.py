@@ -190,11 +190,8 @@ class Importer:
             return
         result.accepted += len(calls)
         result.stored += stored
-        self.health.add("calls_accepted_total", len(calls), "import")
-        self.health.add("calls_stored_total", stored)
-        self.health.add("calls_deduplicated_total", len(calls) - stored)
+        self.health.took("import", calls, stored)
         for call in calls:
-            self.health.flags(call.flags)
             result.summary.add(call)
 
     def _wrong(self, result: Imported, message: str, reason: str) -> None:

@@ -117,6 +117,7 @@ def _answer(parts: Parts, handler: Handler) -> Callable[[Request], Awaitable[Res
             answer.headers["retry-after"] = str(max(1, round(busy.after_seconds)))
             return answer
         except Refused as refused:
+            parts.health.add("calls_refused_total", 1, refused.reason)
             return error(400, refused.reason, str(refused))
         except ValueError as wrong:
             return error(400, "bad_request", str(wrong))
@@ -208,11 +209,7 @@ async def _write(parts: Parts, request: Request) -> Response:
             raise Refused("too_large", f"body over {BODY_BYTES_MAX} bytes: send smaller batches")
     calls = _parsed(bytes(body))
     stored = await run_in_threadpool(parts.data.write, calls, token)
-    parts.health.add("calls_accepted_total", len(calls), "api")
-    parts.health.add("calls_stored_total", stored)
-    parts.health.add("calls_deduplicated_total", len(calls) - stored)
-    for call in calls:
-        parts.health.flags(call.flags)
+    parts.health.took("api", calls, stored)
     return JSONResponse({"accepted": len(calls), "stored": stored, "deduplicated": len(calls) - stored})
 
 
