@@ -72,7 +72,7 @@ def commands_page() -> Iterator[str]:
     """The commands, with their arguments and options."""
     yield "# Commands"
     yield ""
-    yield "Exit codes: 0 fine; 2 what was given cannot be used (one line on stderr says what and why); 3 busy."
+    yield "Exit codes: 0 fine; 2 it cannot be done as things are, and one line on stderr says what, why and what to do."
     group = typer.main.get_command(commands)
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     for name, command in group.commands.items():  # type: ignore[attr-defined]

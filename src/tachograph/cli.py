@@ -1,4 +1,4 @@
-"""The command line: arguments in, text or JSON out. Exit codes: 0 fine, 2 what was given cannot be used, 3 busy.
+"""The command line: arguments in, text or JSON out. Exit codes: 0 fine, 2 it cannot be done as things are.
 
 What it must never do: compute; every figure comes from the rooms below.
 """
@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from tachograph import app, pricing, show, when
 from tachograph.call import Call, to_dict
 from tachograph.config import Settings, load
-from tachograph.flow import Busy, Refused
+from tachograph.flow import Refused
 from tachograph.summary import summarise
 from tachograph.version import VERSION
 from tachograph.web.api import filters
@@ -54,8 +54,6 @@ def main() -> None:
             sys.exit(code)
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted: what was reported as stored is stored", 130)
-    except Busy as busy:
-        _fail(str(busy), 3)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except app.EXPECTED as wrong:
