@@ -91,9 +91,7 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
 
 def _usage(call: Call, found: Found, form: Format) -> None:
     tokens = found.tokens or form.tokens(found)
-    raw = countable(found.usage or {})
-    for extra, value in found.usage_copies.items():
-        raw[extra] = countable(value)
+    raw = countable({**(found.usage or {}), **found.usage_copies})
     text = json.dumps(raw, separators=(",", ":")) if raw else None
     if text is not None and len(text) > USAGE_BYTES_MAX:
         call.flag("usage_raw_too_large")
