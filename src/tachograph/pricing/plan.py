@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
+from tachograph.call import INPUT_PARTS, OUTPUT_PARTS
 from tachograph.pricing.charge import EXACT, Line
 from tachograph.pricing.lookup import Holding
 from tachograph.pricing.quantities import Quantity, disjoint, input_tokens
@@ -31,15 +32,7 @@ _CHAINS: dict[str, tuple[str, ...]] = {
     "output_reasoning": ("output_visible",),
     "annotated_page": ("page",),
 }
-_FAST = (
-    "input_uncached",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "cache_write_other",
-    "output_visible",
-    "output_reasoning",
-)
+_FAST = (*INPUT_PARTS, *OUTPUT_PARTS)
 
 
 class _Priced(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tachograph.call import whole
+from tachograph.call import INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS, whole
 
 
 @dataclass(slots=True)
@@ -50,19 +50,7 @@ class Tokens:
         self.flags |= other.flags
 
 
-PARTS = (
-    "input_uncached",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "cache_write_other",
-    "output_visible",
-    "output_reasoning",
-    "audio_input",
-    "audio_output",
-    "image_input",
-    "image_output",
-)
+PARTS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS)
 
 
 def inclusive(
