@@ -23,7 +23,7 @@ from tachograph.config import Settings, load
 from tachograph.flow import Refused
 from tachograph.summary import summarise
 from tachograph.version import VERSION
-from tachograph.web.api import filters
+from tachograph.web.api import filters, listed
 
 commands = typer.Typer(
     name="tachograph",
@@ -215,8 +215,8 @@ def ask(
     width = when.width(step) if step else None
     with app.opened(settings) as data:
         answer = data.ask(
-            _listed(measures),
-            _listed(by or []),
+            listed(measures),
+            listed(by or []),
             conditions,
             since=first,
             until=last,
@@ -228,10 +228,6 @@ def ask(
         _print_json(answer.to_dict())
     else:
         show.series(_console(), answer)
-
-
-def _listed(values: list[str]) -> list[str]:
-    return [word for value in values for word in value.split(",") if word]
 
 
 @commands.command()

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tachograph.call import NO_ID, Call, to_json
 from tachograph.capture import recordings
 from tachograph.capture.lines import Line, TraceMapping, load_mapping, read_calls, read_trace
-from tachograph.flow import Refused
+from tachograph.flow import Refused, Sink
 from tachograph.health import Health
 from tachograph.normalise import Circumstances, complete, from_exchange
 from tachograph.pricing import PriceBook
@@ -31,14 +31,6 @@ BATCH_CALLS_MAX = 5000
 BAD_LINES_MAX = 1000  # kept in words; more are only counted
 
 Tick = Callable[[str, int, int, int], None]  # (file, bytes done, bytes in all, calls so far)
-
-
-class Target(Protocol):
-    """What an import needs of a store."""
-
-    def write(self, calls: list[Call], token: str) -> int:
-        """Make calls durable; how many were new."""
-        ...
 
 
 @dataclass(slots=True)
@@ -100,7 +92,7 @@ class Importer:
     """
 
     book: PriceBook
-    target: Target
+    target: Sink
     health: Health
     attribution: Mapping[str, str]
     received_at: datetime

@@ -96,7 +96,6 @@ COUNTING_KEYS = (
 )
 _COUNTING = frozenset(COUNTING_KEYS)
 ITERATIONS_KEY = "iterations"
-ITERATION_TYPES = ("message", "fallback_message", "compaction", "advisor_message")
 
 # Words of tiers, in lower case, that mean the list price.
 _STANDARD = frozenset(

@@ -55,7 +55,6 @@ RATES: dict[str, Unit] = {
     "image": Unit("images", ONE),
     "audio_hour": Unit("hours", ONE),
 }
-TOKEN_RATES = tuple(name for name, unit in RATES.items() if unit.per == MILLION and unit.noun == "tokens")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from tachograph.store.errors import Unknown
 from tachograph.store.rollups import ROLLUPS
 
 _CLOCKS = {"calls": "toDateTime(started_at)", **{rollup.table: "time" for rollup in ROLLUPS}}
-TABLES = tuple(_CLOCKS)
 
 
 def keep(engine: Engine, days: Mapping[str, int | None]) -> None:

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from tachograph import when
 from tachograph.call import Call, from_dict, to_dict
-from tachograph.flow import Busy, Refused
+from tachograph.flow import Busy, Refused, Sink
 from tachograph.health import Health
 from tachograph.series import Series
 from tachograph.store import Stats
@@ -36,12 +36,8 @@ PAGE_CALLS_MAX = 1000
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class Data(Protocol):
+class Data(Sink, Protocol):
     """What the API needs of a store; `remote` speaks the same to a running API."""
-
-    def write(self, calls: Sequence[Call], token: str) -> int:
-        """Make calls durable; how many were new."""
-        ...
 
     def ask(
         self,
@@ -158,8 +154,8 @@ async def _ask(parts: Parts, request: Request) -> Response:
     step = query.get("step")
     series = await run_in_threadpool(
         lambda: parts.data.ask(
-            _listed(query.getlist("measure")) or ["calls"],
-            by=_listed(query.getlist("by")),
+            listed(query.getlist("measure")) or ["calls"],
+            by=listed(query.getlist("by")),
             where=filters(query.getlist("where")),
             since=when.moment(query.get("since", "24h"), parts.now()),
             until=when.moment(query.get("until", "now"), parts.now()),
@@ -259,7 +255,8 @@ def filters(texts: list[str]) -> dict[str, Any]:
     return found
 
 
-def _listed(values: list[str]) -> list[str]:
+def listed(values: list[str]) -> list[str]:
+    """Names, also several in one word: `calls,cost_usd`."""
     return [word for value in values for word in value.split(",") if word]
 
 

@@ -190,7 +190,6 @@ def request(found: Found, asked: Asked) -> None:
     if found.max_output_tokens is None:
         found.max_output_tokens = count(members.get("max_tokens_to_sample"))
     found.temperature = number(members.get("temperature"))
-    found.requested_tier = name(members.get("service_tier"))
     found.user_id = name(mapping(members.get("metadata")).get("user_id"))
     if found.provider.startswith(_OTHERS_HOST):
         found.vendor = "anthropic"

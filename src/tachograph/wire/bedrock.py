@@ -221,8 +221,6 @@ def request(found: Found, asked: Asked) -> None:
     config = mapping(asked.members.get("inferenceConfig"))
     found.max_output_tokens = count(config.get("maxTokens"))
     found.temperature = number(config.get("temperature"))
-    tier = asked.members.get("serviceTier")
-    found.requested_tier = name(mapping(tier).get("type")) or name(tier)
 
 
 def _counted(found: Found, event_name: str, value: Any) -> bool:

@@ -41,7 +41,6 @@ class Found:
     request_model: str | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
-    requested_tier: str | None = None
     stream_asked: bool | None = None
     user_id: str | None = None
     conversation_id: str | None = None

@@ -126,7 +126,6 @@ def request(found: Found, asked: Asked) -> None:
     limit = config.get("maxOutputTokens", config.get("max_output_tokens"))
     found.max_output_tokens = count(limit)
     found.temperature = number(config.get("temperature"))
-    found.requested_tier = name(asked.members.get("serviceTier")) or name(asked.members.get("service_tier"))
 
 
 def _counted(found: Found, event_name: str, value: Any) -> bool:

@@ -100,7 +100,6 @@ def request(found: Found, asked: Asked) -> None:
     found.request_model = name(members.get("model")) or name(members.get("agent"))
     found.max_output_tokens = count(config.get("max_output_tokens"))
     found.temperature = number(config.get("temperature"))
-    found.requested_tier = name(members.get("service_tier"))
 
 
 INTERACTIONS = Format("gemini.interactions", "generate_content", matches, request, event, interaction_tokens)

@@ -54,7 +54,6 @@ def request_facts(found: Found, asked: Asked) -> None:
         if found.max_output_tokens is None:
             found.max_output_tokens = count(members.get(member))
     found.temperature = number(members.get("temperature"))
-    found.requested_tier = name(members.get("service_tier"))
     found.user_id = name(members.get("user")) or name(members.get("safety_identifier"))
     for value in (members.get("search_context_size"), mapping(members.get("web_search_options"))):
         size = name(value) if isinstance(value, str) else name(mapping(value).get("search_context_size"))
