@@ -75,11 +75,20 @@ def commands_page() -> Iterator[str]:
     yield "Exit codes: 0 fine; 2 it cannot be done as things are, and one line on stderr says what, why and what to do."
     group = typer.main.get_command(commands)
     assert isinstance(group, click.Group) or hasattr(group, "commands")
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in _flattened(group):
         yield from ("", f"## tachograph {name}", "", *_paragraphs(command.help or ""))
         yield from ("", "| argument or option | meaning | default |", "|---|---|---|")
         for parameter in command.params:
             yield _parameter(parameter)
+
+
+def _flattened(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its full name: a group stands for the commands in it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _flattened(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def _paragraphs(text: str) -> Iterable[str]:

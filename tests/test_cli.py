@@ -197,7 +197,7 @@ def test_import_of_a_trace_with_bad_lines(run: Any, tmp_path: Path) -> None:
         (["explain", "xyz"], "'xyz' is no call id"),
         (["read"], "Missing argument"),
         (["reed"], "reed"),
-        (["up", "--listen", "0.0.0.0:80"], "give a loopback address"),
+        (["up", "--listen", "0.0.0.0:80"], "holds no valid key: `tachograph key add NAME --scope ingest` makes one"),
         (["read", str(CACHED), "--prices", "none.toml"], "none.toml: No such file or directory"),
     ],
 )

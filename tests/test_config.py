@@ -24,7 +24,8 @@ def test_the_later_place_wins(tmp_path: Path) -> None:
         ({}, "calls_days = 0", "calls_days is 0: give a whole number of days from 1 to 36500"),
         ({"TACHOGRAPH_CALLS_DAYS": "30 d"}, "", "give a whole number of days"),
         ({}, "store = 5", "store is 5: give text in quotes"),
-        ({}, 'listen = "0.0.0.0:80"', "give a loopback address such as 127.0.0.1:4180"),
+        ({}, 'listen = "::1:80"', "give host:port such as 127.0.0.1:4180 or [::1]:4180"),
+        ({}, 'listen = "4180"', "give host:port such as 127.0.0.1:4180 or [::1]:4180"),
         ({}, "store = ", "not TOML"),
     ],
 )

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tachograph import app, pricing, show, when
+from tachograph import access, app, pricing, show, when
 from tachograph.call import Call, to_dict
 from tachograph.config import Settings, load
 from tachograph.flow import Refused
@@ -265,12 +266,13 @@ def doctor(as_json: AsJson = False, store: Store = None, config: Config = None) 
 def up(
     files: Annotated[list[Path] | None, typer.Option("--with", help="Import these recordings first.")] = None,
     store: Store = None,
-    listen: Annotated[str | None, typer.Option(help="Address of the API, loopback only.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Address of the API, host:port.")] = None,
     config: Config = None,
     prices: Prices = None,
 ) -> None:
     """Start the store and the JSON API, and keep them running."""
     settings = _settings(config, store=store, listen=listen, prices=prices)
+    access.check_listen(access.Keys(settings.keys_file, app.now), settings.listen.rpartition(":")[0])
     app.serve(
         settings,
         files or [],
@@ -294,6 +296,57 @@ def demo(
         _print_json(value)
     else:
         show.summary(_console(), value, title)
+
+
+key = typer.Typer(help="Keys for those who come in beyond loopback.", no_args_is_help=True)
+commands.add_typer(key, name="key")
+
+
+@key.command("add")
+def key_add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what the key is for.")],
+    scope: Annotated[list[str], typer.Option(help="ingest (send calls), read, or admin (all); may be repeated.")],
+    days: Annotated[int | None, typer.Option(help="Expires after so many days; never, if not given.", min=1)] = None,
+    as_json: AsJson = False,
+    store: Store = None,
+    config: Config = None,
+) -> None:
+    """Make a key and print its token, this once: only its hash is kept.
+
+    A running `tachograph up` accepts it at once.
+    """
+    settings, now = _settings(config, store=store), app.now()
+    expires = now + timedelta(days=min(days, 36500)) if days else None
+    token = access.issue(settings.keys_file, name, scope, now, expires)
+    if as_json:
+        _print_json({"token": token, "file": str(settings.keys_file)})
+    else:
+        print(token)  # noqa: T201
+        print(f"tachograph: kept hashed in {settings.keys_file}; it is not shown again", file=sys.stderr)  # noqa: T201
+
+
+@key.command("list")
+def key_list(as_json: AsJson = False, store: Store = None, config: Config = None) -> None:
+    """List the keys; their tokens are not known any more."""
+    keys = access.load(_settings(config, store=store).keys_file)
+    if as_json:
+        _print_json([{name: value for name, value in each.to_dict().items() if name != "sha256"} for each in keys])
+    else:
+        for each in keys:
+            until = f"expires {each.expires:%Y-%m-%d}" if each.expires else "does not expire"
+            line = f"{each.id}  {','.join(each.scopes):<18}  since {each.created:%Y-%m-%d}, {until}  {each.name}"
+            print(line)  # noqa: T201
+
+
+@key.command("revoke")
+def key_revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `key list` shows it.")],
+    store: Store = None,
+    config: Config = None,
+) -> None:
+    """Take a key away; a running `tachograph up` refuses it from the next request on."""
+    gone = access.revoke(_settings(config, store=store).keys_file, key_id)
+    print(f"revoked {gone.id} ({gone.name})")  # noqa: T201
 
 
 @commands.command()

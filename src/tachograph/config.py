@@ -29,6 +29,10 @@ class Settings:
 
     store: str = "data"
     listen: str = "127.0.0.1:4180"
+    keys: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     prices: str = ""
     calls_days: int = 3650
     minute_days: int = 90
@@ -45,6 +49,14 @@ class Settings:
         if self.store.startswith(("http://", "https://", "chdb://")):
             return self.store
         return "chdb://" + str(Path(self.store).expanduser().resolve())
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the keys are kept."""
+        if self.keys:
+            return Path(self.keys).expanduser()
+        embedded = self.address.startswith("chdb://")
+        return (Path(self.address[len("chdb://") :]) if embedded else Path()) / "tachograph.keys"
 
     @property
     def retention_days(self) -> dict[str, int]:
@@ -65,7 +77,12 @@ class Settings:
 
 SETTINGS: Mapping[str, str] = {
     "store": "data folder of the embedded store, or `http(s)://user:password@host:8123/database` of ClickHouse",
-    "listen": "address of the JSON API, `host:port`; loopback only",
+    "listen": "address of the JSON API, `host:port`; beyond loopback every request needs a key",
+    "keys": "file of the hashed keys that `tachograph key` writes; empty: `tachograph.keys` in the data folder, "
+    "or in the working directory where the store is a server",
+    "tls_certificate": "PEM file of the certificate (with its chain) that the doors show; empty: no TLS",
+    "tls_key": "PEM file of the key of `tls_certificate`, without a password",
+    "tls_client_ca": "PEM file of authorities; where given, only clients with a certificate of one of them are let in",
     "prices": "TOML file of contract prices, aliases and self-hosted capacity that win over the public list",
     "calls_days": "how many days single calls are kept",
     "minute_days": "how many days minute roll-ups are kept",
@@ -129,6 +146,6 @@ def _value(key: str, value: Any, is_int: bool, where: str) -> Any:
         raise SettingsError(f"{where} is {value!r}: give text in quotes")
     if key == "listen":
         host, _, port = value.rpartition(":")
-        if not port.isdigit() or int(port) > 65535 or host not in ("127.0.0.1", "localhost", "[::1]"):
-            raise SettingsError(f"{where} is {value!r}: give a loopback address such as 127.0.0.1:4180")
+        if not port.isdecimal() or int(port) > 65535 or not host or (":" in host and host[0] + host[-1] != "[]"):
+            raise SettingsError(f"{where} is {value!r}: give host:port such as 127.0.0.1:4180 or [::1]:4180")
     return value
