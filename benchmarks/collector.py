@@ -142,6 +142,8 @@ def window(figures: Figures, collector: Collector, seconds: float, connections: 
         figures.notes.append(f"WRONG: the load ended early: {found['errors'][0]}")
     if found["busy"]:
         figures.notes.append(f"{found['busy']} requests were told to come again")
+    if found["lost"]:
+        figures.notes.append(f"{found['lost']} connections were lost and opened again")
 
 
 class Generator:

@@ -34,6 +34,7 @@ ATTRIBUTES = 20
 STREAMED, FAILED, CACHED = 0.4, 0.03, 0.33
 SCOPE = "opentelemetry.instrumentation.genai.{}"
 SEND_SECONDS_MAX = 60.0
+LOST_IN_A_ROW_MAX = 5
 
 # provider, library, requested model, answering model, address
 MODELS = (
@@ -244,7 +245,10 @@ class Sender:
 
 @dataclass
 class Load:
-    """What one run of the generator saw. latencies_ms: from the first byte sent to the acknowledgement."""
+    """What one run of the generator saw. busy: answers that said later; lost: connections without an answer.
+
+    latencies_ms: from the first byte sent to the acknowledgement.
+    """
 
     url: str
     headers: dict[str, str]
@@ -252,6 +256,7 @@ class Load:
     spans_per_second_max: float
     acknowledged: int = 0
     busy: int = 0
+    lost: int = 0
     errors: list[str] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -264,17 +269,21 @@ class Load:
         while time.monotonic() < self.until and not self.errors:
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due + interval, time.monotonic() - interval)
-            try:
-                self._until_taken(sender, bodies.next())
-            except OSError as error:
-                self.errors.append(f"{type(error).__name__}: {error}")
+            self._until_taken(sender, bodies.next())
         sender.close()
 
     def _until_taken(self, sender: Sender, body: memoryview) -> None:
-        """The same bytes again where the answer is `later`."""
+        """The same bytes again where the answer is `later`, or where there was none: as every exporter does."""
+        lost = 0
         while not self.errors:
             began = time.monotonic()
-            status, wait = sender.send(body)
+            try:
+                status, wait = sender.send(body)
+            except (OSError, http.client.HTTPException) as error:
+                lost += 1
+                self._lose(f"{type(error).__name__}: {error}", lost)
+                sender.close()
+                continue
             with self.lock:
                 if status == 200:
                     self.acknowledged += SPANS
@@ -285,6 +294,13 @@ class Load:
                     return
                 self.busy += 1
             time.sleep(min(wait, 5.0))
+
+    def _lose(self, reason: str, times: int) -> None:
+        with self.lock:
+            self.lost += 1
+            if times > LOST_IN_A_ROW_MAX:
+                self.errors.append(reason)
+        time.sleep(0.1 * times)
 
 
 def run(
@@ -303,6 +319,7 @@ def run(
     return {
         "acknowledged": load.acknowledged,
         "busy": load.busy,
+        "lost": load.lost,
         "errors": load.errors[:3],
         "seconds": time.monotonic() - began,
         "cpu_seconds": time.process_time() - cpu,
