@@ -1,0 +1,237 @@
+"""What a recording must be read as: the provider's truth, as far as the telemetry states it at all.
+
+In: a recorded case: its spans, and what the provider really served. Out: the object of `<case>.expected.json`.
+The truth comes from the provider; whether a span states a fact is found by looking for the true value under keys that
+name such a fact in any vocabulary. No reader of the product is asked.
+
+A fact of `calls` is the truth where every sighting of the call states it, and null where none does. `some_sightings`
+has the facts that only some of them state. Where telemetry states something else than the truth, the fact is what it
+states and `truth` says what really was (one sighting), or `untrue` says what the odd sighting states (several).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from recorder import Case
+
+from tachograph.testing.provider import Served
+
+# Fact -> keys that name it. A key of JSON inside an attribute is `attribute#path.of.members`.
+KEYS = {
+    "request_model": r"request\.model(_name)?$|llm\.model_name$|embedding\.model_name$|ai\.model\.id$"
+    r"|invocation_parameters#model$|observation\.model\.name$|aws\.bedrock\.model",
+    "response_model": r"response\.model(_name)?$|llm\.model_name$|embedding\.model_name$|observation\.model\.name$",
+    "response_id": r"response\.id$|gen_ai\.request\.id$",
+    "input_tokens": r"usage\.(input|prompt)_?[tT]okens$|token_count\.prompt$|ai\.usage\.tokens$|usage_details#(input|prompt_tokens)$",
+    "output_tokens": r"usage\.(output|completion)_?[tT]okens$|token_count\.completion$|usage_details#(output|completion_tokens)$",
+    "cache_read": r"cache_?[rR]ead(?!.*(write|creation))|cached_?[tT]okens|cachedInputTokens|cached_content",
+    "cache_write": r"cache_?([wW]rite|creation)(?!.*ephemeral)(?!.*_[51][mh])",
+    "output_reasoning": r"reasoning|thinking_tokens|thoughts",
+    "streamed": r"is_streaming$|request\.stream(ing)?$|invocation_parameters#stream$",
+    "status": r"^http\.(response\.)?status_code$|error\.code$",
+}
+_KEYS = {fact: re.compile(pattern) for fact, pattern in KEYS.items()}
+_TOTAL = re.compile(r"total_?[tT]okens$|token_count\.total$|usage_details#total$")
+_NESTED = re.compile(r"invocation_parameters$|usage_details$|usage\.raw$|providerMetadata$")
+_ROLL_UPS = {"invoke_agent", "invoke_workflow", "execute_tool", "execute_task", "create_agent", "agent_step"}
+_WORDS = {
+    "rate_limited": r"429|[Rr]ate_?[Ll]imit|Throttling",
+    "provider_error": r"\b500\b|InternalServer|server_error",
+    "client_bad_request": r"\b400\b|BadRequest|invalid_request",
+}
+_OUTCOMES = {429: "rate_limited", 500: "provider_error", 400: "client_bad_request", 503: "provider_overloaded"}
+
+
+def expected(case: Case, note: str = "") -> dict[str, Any]:
+    """The object of `<case>.expected.json`."""
+    spans = [span for span in _spans(case.messages["traces"]) if is_call(span)]
+    calls = [_call(served, sightings) for served, sightings in _matched(case.served, spans)]
+    return {"calls": [call for call in calls if call], "note": note}
+
+
+def is_call(span: dict[str, Any]) -> bool:
+    """Whether a span tells of one attempt at a model, and not of what a program did around it."""
+    facts = span["facts"]
+    operation = str(facts.get("gen_ai.operation.name", ""))
+    kind = facts.get("openinference.span.kind")
+    if kind is not None:
+        return kind in ("LLM", "EMBEDDING")
+    if "langfuse.observation.type" in facts:
+        return facts["langfuse.observation.type"] in ("generation", "embedding")
+    if operation in _ROLL_UPS or "traceloop.span.kind" in facts:
+        return False
+    if "ai.operationId" in facts:
+        return ".do" in str(facts["ai.operationId"])
+    return any(key in facts for key in ("gen_ai.request.model", "gen_ai.system", "gen_ai.provider.name"))
+
+
+def _call(served: Served, sightings: list[dict[str, Any]]) -> dict[str, Any]:
+    if not sightings:
+        return {}
+    call: dict[str, Any] = {"provider": served.provider, "operation": _operation(served, sightings)}
+    some: dict[str, Any] = {}
+    untrue: dict[str, Any] = {}
+    real: dict[str, Any] = {}
+    for fact, true in truth(served).items():
+        stated = [states(span["facts"], fact, true, served) for span in sightings]
+        if fact in ("streamed", "status") and all(value is None for value in stated):
+            continue
+        if all(value == true for value in stated):
+            call[fact] = true
+        elif len(set(map(str, stated))) == 1:
+            call[fact] = stated[0]
+            if stated[0] is not None:
+                real[fact] = true
+        else:
+            some |= {fact: true} if true in stated else {}
+            untrue |= {fact: value for value in stated if value not in (None, true)}
+            call |= {} if true in stated else {fact: next(value for value in stated if value is not None)}
+    call["outcome"] = "ok" if served.status == 200 else "error"
+    if served.status != 200:
+        word = _OUTCOMES[served.status]
+        said = [re.search(_WORDS[word], json.dumps(span["facts"]) + span["said"]) is not None for span in sightings]
+        call |= {"error_type": word} if all(said) else {} if any(said) else {"error_type": None}
+        some |= {"error_type": word} if any(said) and not all(said) else {}
+    call["sightings"] = len(sightings)
+    extra = {"some_sightings": some, "untrue": untrue, "truth": real}
+    return call | {name: facts for name, facts in extra.items() if facts}
+
+
+def truth(served: Served) -> dict[str, Any]:
+    """The facts as they really were; no counts where the answer had none."""
+    true = served.scenario.truth
+    counted = served.counted
+    embeds = served.api == "embeddings"
+    return {
+        "request_model": served.request_model,
+        "response_model": served.response_model,
+        "response_id": served.response_id,
+        "streamed": served.streamed,
+        "input_tokens": true.input_tokens if counted else None,
+        "cache_read": true.cache_read if counted else None,
+        "cache_write": true.cache_write if counted and served.provider != "gcp.gemini" else None,
+        "output_tokens": true.output_tokens if counted and not embeds else None,
+        "output_reasoning": true.output_reasoning if counted and not embeds else None,
+        "status": served.status,
+    }
+
+
+def states(facts: dict[str, Any], fact: str, true: Any, served: Served) -> Any:
+    """What a span states for a fact: the truth if that can be had from it, else what stands there, else None."""
+    values = [value for key, value in facts.items() if _KEYS[fact].search(key)]
+    if fact in ("streamed", "status"):
+        return _flag(facts, fact, values, true)
+    counts = fact not in ("request_model", "response_model", "response_id")
+    if counts:
+        values = [number for value in values if (number := _number(value)) is not None]
+    if not values or (true is None and counts and not any(values)):
+        return None
+    if true in values:
+        return true
+    if fact == "input_tokens" and served.scenario.truth.input_uncached in values:
+        parts = [
+            states(facts, part, getattr(served.scenario.truth, part), served) for part in ("cache_read", "cache_write")
+        ]
+        real = [served.scenario.truth.cache_read, served.scenario.truth.cache_write]
+        if all(part == want or not want for part, want in zip(parts, real, strict=True)):
+            return true
+    if fact == "output_tokens" and served.scenario.truth.output_visible in values:
+        totals = [_number(value) for key, value in facts.items() if _TOTAL.search(key)]
+        if served.scenario.truth.total_tokens in totals:
+            return true
+    return values[0]
+
+
+def _flag(facts: dict[str, Any], fact: str, values: list[Any], true: Any) -> Any:
+    if fact == "status":
+        return next((number for value in values if (number := _number(value)) is not None), None)
+    flags = [str(value).lower() == "true" for value in values]
+    if flags:
+        return any(flags)
+    whole = ("opentelemetry.instrumentation.genai", "com.anthropic.sdk", "opentelemetry.instrumentation.google_genai")
+    scope = str(facts["#scope"])
+    if scope.startswith(whole):
+        return False  # these say it only where it is true
+    if "doStream" in str(facts.get("ai.operationId", "")) or "Stream" in str(facts.get("rpc.method", "")):
+        return True
+    if "ai.operationId" in facts or "rpc.method" in facts:
+        return False
+    return None
+
+
+def _operation(served: Served, sightings: list[dict[str, Any]]) -> str:
+    if served.api == "embeddings":
+        return "embeddings"
+    said = {str(span["facts"].get("gen_ai.operation.name")) for span in sightings}
+    return "generate_content" if said == {"generate_content"} else "chat"
+
+
+def _matched(served: list[Served], spans: list[dict[str, Any]]) -> Iterator[tuple[Served, list[dict[str, Any]]]]:
+    """The sightings of each request: by its id, the rest by their order."""
+    if len(served) == 1:
+        yield served[0], spans
+        return
+    each = max(1, len(spans) // max(1, len(served)))
+    ordered = sorted(spans, key=lambda span: span["end"])
+    for index, request in enumerate(served):
+        same = [
+            span for span in spans if request.response_id and request.response_id in map(str, span["facts"].values())
+        ]
+        yield request, same or ordered[index * each : (index + 1) * each]
+
+
+def _spans(messages: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    for message in messages:
+        for resource in message.resource_spans:
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    facts = dict(flat(span.attributes)) | {"#scope": scope.scope.name}
+                    said = str(span.status) + "".join(str(event) for event in span.events)
+                    yield {"facts": facts, "said": said, "name": span.name, "end": span.end_time_unix_nano}
+
+
+def flat(attributes: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Attributes as plain values; the members of JSON that holds facts, not content, one by one."""
+    for attribute in attributes:
+        value = plain(attribute.value)
+        yield attribute.key, value
+        if isinstance(value, str) and _NESTED.search(attribute.key):
+            yield from _members(attribute.key + "#", _json(value))
+
+
+def plain(value: Any) -> Any:
+    """An AnyValue as a Python value."""
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return [plain(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {item.key: plain(item.value) for item in value.kvlist_value.values}
+    return getattr(value, kind)
+
+
+def _members(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _members(f"{path}{'' if path.endswith('#') else '.'}{key}", member)
+    else:
+        yield path, value
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(float(value))
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,62 @@
+"""The packages whose telemetry is recorded, each with what it is known to lose.
+
+A row says: where it is installed, which script runs it, and which facts of the provider's truth its telemetry does not
+carry (found by reading the recordings and the package's source, never by running a reader of ours).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Environment -> how it is built.
+GROUPS = {
+    "shared": "uv",
+    "older": "uv",
+    "openai-v2": "uv",
+    "litellm": "uv",
+    "openlit": "uv",
+    "microsoft": "uv",
+    "node": "node",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """One instrumentation package. distribution: whose version is written into the recordings."""
+
+    name: str
+    distribution: str
+    group: str = "shared"
+    script: str = "python.py"
+    environment: dict[str, str] = field(default_factory=dict)
+    in_continuous_integration: bool = False
+    note: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+PACKAGES = (
+    Package(name="genai-openai", distribution="opentelemetry-instrumentation-genai-openai"),
+    Package(name="genai-anthropic", distribution="opentelemetry-instrumentation-genai-anthropic"),
+    Package(name="genai-bedrock", distribution="opentelemetry-instrumentation-genai-bedrock"),
+    Package(name="genai-langchain", distribution="opentelemetry-instrumentation-genai-langchain"),
+    Package(name="google-genai", distribution="opentelemetry-instrumentation-google-genai", group="older"),
+    Package(name="openai-v2", distribution="opentelemetry-instrumentation-openai-v2", group="openai-v2"),
+    Package(name="botocore", distribution="opentelemetry-instrumentation-botocore"),
+    Package(name="anthropic-sdk", distribution="anthropic"),
+    Package(name="openllmetry-openai", distribution="opentelemetry-instrumentation-openai"),
+    Package(name="openllmetry-anthropic", distribution="opentelemetry-instrumentation-anthropic"),
+    Package(name="openllmetry-bedrock", distribution="opentelemetry-instrumentation-bedrock"),
+    Package(name="openllmetry-google", distribution="opentelemetry-instrumentation-google-generativeai"),
+    Package(name="openllmetry-langchain", distribution="opentelemetry-instrumentation-langchain"),
+    Package(name="openllmetry-mistralai", distribution="opentelemetry-instrumentation-mistralai", group="older"),
+    Package(name="openllmetry-cohere", distribution="opentelemetry-instrumentation-cohere", group="older"),
+    Package(name="openllmetry-ollama", distribution="opentelemetry-instrumentation-ollama"),
+    Package(name="openllmetry-groq", distribution="opentelemetry-instrumentation-groq"),
+    Package(name="openinference-openai", distribution="openinference-instrumentation-openai"),
+    Package(name="openinference-anthropic", distribution="openinference-instrumentation-anthropic"),
+    Package(name="openinference-bedrock", distribution="openinference-instrumentation-bedrock"),
+    Package(name="openinference-google-genai", distribution="openinference-instrumentation-google-genai"),
+    Package(name="openinference-langchain", distribution="openinference-instrumentation-langchain"),
+    Package(name="openinference-mistralai", distribution="openinference-instrumentation-mistralai"),
+    Package(name="openinference-groq", distribution="openinference-instrumentation-groq"),
+)
