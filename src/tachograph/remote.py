@@ -8,11 +8,13 @@ What it must never know: SQL, prices.
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tachograph.call import Call, from_dict, to_json
@@ -25,13 +27,24 @@ TIMEOUT_SECONDS = 120.0
 
 
 class Remote:
-    """The store behind `address` (`http://127.0.0.1:4180`)."""
+    """The store behind `address` (`http://127.0.0.1:4180`).
 
-    def __init__(self, address: str) -> None:
+    token: of a key, where one is needed. certificate: the very one that the API shows; no other is trusted.
+    """
+
+    def __init__(self, address: str, token: str = "", certificate: Path | None = None) -> None:
         self.address = address
+        self._token = token
+        # loopback: never through a proxy
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if certificate is not None:
+            handlers.append(urllib.request.HTTPSHandler(context=_trusting(certificate)))
+        self._opener = urllib.request.build_opener(*handlers)
 
     def write(self, calls: Sequence[Call], token: str) -> int:
         """Make calls durable; how many were new. Refused, Busy."""
+        if not calls:
+            return 0
         body = "\n".join(map(to_json, calls)).encode()
         headers = {"content-type": "application/x-ndjson", "idempotency-key": token}
         return int(self._send("/api/v1/calls", body, headers)["stored"])
@@ -81,6 +94,19 @@ class Remote:
             query.append(("after", f"{after[0].isoformat()},{after[1]}"))
         return [from_dict(value) for value in self._get("/api/v1/calls", query)["calls"]]
 
+    def sightings(self, call_id: str) -> list[Call]:
+        """The calls that are further sightings of that one."""
+        try:
+            values = self._get("/api/v1/calls/" + urllib.parse.quote(call_id), [])["sightings"]
+        except LookupError:
+            return []
+        return [call for call in map(from_dict, values) if call.same_as == call_id]
+
+    def ledger(self) -> dict[str, Any]:
+        """What became of everything that process accepted."""
+        value: dict[str, Any] = self._get("/api/v1/ledger", [])
+        return value
+
     def stats(self) -> Stats:
         """How much is stored."""
         return _stats(self._get("/api/v1/health", [])["store"])
@@ -92,15 +118,28 @@ class Remote:
         return self._send(path + ("?" + urllib.parse.urlencode(query) if query else ""), None, {})
 
     def _send(self, path: str, body: bytes | None, headers: dict[str, str]) -> Any:
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
         request = urllib.request.Request(self.address + path, body, headers)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: never through a proxy
         try:
-            with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as failure:
             raise _failure(failure, self.address) from failure
         except (OSError, ValueError) as failure:
             raise Busy(f"{self.address} does not answer: {failure}: is `tachograph up` running?") from failure
+
+
+def _trusting(certificate: Path) -> ssl.SSLContext:
+    """That certificate and no other, whatever host it names: it is read on the machine that shows it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(certificate)
+    except OSError as error:
+        raise Refused("certificate", f"{certificate}: no certificate in PEM: check `tls_certificate`") from error
+    return context
 
 
 def _failure(failure: urllib.error.HTTPError, address: str) -> Exception:

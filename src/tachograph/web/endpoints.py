@@ -1,0 +1,124 @@
+"""Every path of the API in one table, from which routing, access, checks and the OpenAPI page are all taken.
+
+In: nothing. Out: `ENDPOINTS`. What it must never know: how a question is answered.
+To add a path: a handler in its file, and an entry here.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tachograph.web import calls, openapi, parameters, questions, schemas, stream
+from tachograph.web.endpoint import Endpoint
+from tachograph.web.parts import Parts
+
+JSON = "application/json"
+
+
+async def description(parts: Parts, _request: Request) -> Response:
+    """This page of this table."""
+    return JSONResponse(openapi.document(present(parts), parts.listen_host))
+
+
+def present(parts: Parts) -> tuple[Endpoint, ...]:
+    """The entries whose part this process has."""
+    return tuple(
+        endpoint for endpoint in ENDPOINTS if not endpoint.optional or getattr(parts, endpoint.optional) is not None
+    )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/v1/ask",
+        questions.ask,
+        "read",
+        "Measures by dimensions over time.",
+        {JSON: schemas.SERIES},
+        (
+            parameters.MEASURE,
+            parameters.BY,
+            parameters.WHERE,
+            parameters.SINCE,
+            parameters.UNTIL,
+            parameters.STEP,
+            parameters.ROWS,
+            parameters.ORDER,
+        ),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/calls",
+        calls.page,
+        "read",
+        "The newest calls first, page by page.",
+        {JSON: schemas.PAGE},
+        (parameters.WHERE, parameters.SINCE, parameters.UNTIL, parameters.PAGE, parameters.AFTER),
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/calls",
+        calls.write,
+        "ingest",
+        "Take a batch of Calls, one JSON object per line, whole or not at all; answered when the store has it.",
+        {JSON: schemas.WRITTEN},
+        (parameters.TOKEN,),
+        body={"application/x-ndjson": schemas.LINES},
+        failures=(413, 415),
+    ),
+    # before the path with an id, which would take `stream` for one
+    Endpoint(
+        "GET",
+        "/api/v1/calls/stream",
+        stream.stream,
+        "read",
+        "Calls as they are stored, as server-sent events: `call`, and `dropped` for what a slow reader missed.",
+        {"text/event-stream": {"type": "string"}},
+        (parameters.WHERE, parameters.LAST_EVENT),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/calls/{call_id}",
+        calls.one,
+        "read",
+        "One call with its explanation, its raw usage, and its other sightings.",
+        {JSON: schemas.ONE},
+        (parameters.CALL_ID,),
+        failures=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/ledger",
+        questions.ledger,
+        "read",
+        "What became of everything that was accepted.",
+        {JSON: schemas.LEDGER},
+        optional="ledger",
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/health",
+        questions.health,
+        "read",
+        "Doors, lag, store and every counter.",
+        {JSON: schemas.HEALTH},
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/openapi.json",
+        description,
+        "read",
+        "This description.",
+        {JSON: {"type": "object"}},
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        questions.metrics,
+        "read",
+        "The page that Prometheus scrapes.",
+        {"text/plain": {"type": "string"}, "application/openmetrics-text": {"type": "string"}},
+        optional="metrics",
+    ),
+)

@@ -1,0 +1,62 @@
+"""Conditions on calls that are not in the store yet: the same words as `where` of a question, on Arrow batches.
+
+In: dimension -> value, None (not known) or a list of these. Out: a function that keeps the rows which fit.
+What it must never know: SQL, HTTP.
+Why beside the store: a stream shows a call the moment it is stored, without asking the store again for each listener.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tachograph.call import BY_NAME, Kind, typed
+from tachograph.flow.batch import SCHEMA
+from tachograph.store.conditions import check_dimension
+from tachograph.web.live import Matching
+
+
+def matching(where: Mapping[str, Any]) -> Matching:
+    """The rows of a batch that fit every condition. Unknown (a ValueError) for a dimension that there is not."""
+    wanted = {name: _wanted(check_dimension(name), value) for name, value in where.items()}
+
+    def kept(batch: pa.RecordBatch) -> pa.RecordBatch:
+        for name, values in wanted.items():
+            batch = batch.filter(_fits(_subject(batch, name), values))
+        return batch
+
+    return kept
+
+
+def _wanted(name: str, value: Any) -> list[Any]:
+    values = value if isinstance(value, list) else [value]
+    return [None if item is None else _typed(name, item) for item in values]
+
+
+def _typed(name: str, value: Any) -> Any:
+    column = BY_NAME.get(name)
+    if column is None:
+        return str(value)
+    if column.kind is Kind.FLAG and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return typed(column, value)
+
+
+def _subject(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """The values of a dimension; null where a map lacks the key, or the batch the column."""
+    field, _, key = name.partition(".")
+    if field not in batch.schema.names:
+        return pa.nulls(batch.num_rows, SCHEMA.field(field).type if not key else pa.string())
+    column = batch.column(field)
+    if key:
+        return pc.map_lookup(column, pa.scalar(key), "first")
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _fits(subject: pa.Array, values: list[Any]) -> pa.Array:
+    known = pa.array([value for value in values if value is not None], subject.type)
+    fits = pc.is_in(subject, known)  # a null is in no set that holds none
+    return pc.or_(fits, pc.is_null(subject)) if None in values else fits

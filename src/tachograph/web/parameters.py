@@ -1,0 +1,172 @@
+"""Parameters: what each may hold, and what their texts mean.
+
+In: the texts of a request. Out: typed values; ValueError in one line for what is unknown, repeated or makes no sense.
+A declaration is both: what is checked, and what the OpenAPI page says.
+What it must never know: who asks, what is done with a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from tachograph import when
+from tachograph.call import COLUMNS, EPOCH, Kind
+from tachograph.store import MEASURES
+from tachograph.store.conditions import DIMENSIONS, MAPS, nearest
+from tachograph.store.questions import Place
+
+PAGE_CALLS_MAX = 1000
+ANSWER_ROWS_MAX = 100_000
+FILTERS_MAX = 50
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter. schema: of one value, as JSON schema. many: may be repeated. place: query, path or header."""
+
+    name: str
+    meaning: str
+    schema: Schema
+    many: bool = False
+    place: str = "query"
+    required: bool = False
+
+
+def _filter_pattern() -> str:
+    """Every form of NAME=VALUE, by what the dimension holds."""
+    forms = {Kind.FLAG: "(true|false)(,(true|false))*", Kind.SMALL: "[0-9]{1,4}(,[0-9]{1,4})*"}
+    by_form: dict[str, list[str]] = {}
+    for column in COLUMNS:
+        if column.dimension:
+            by_form.setdefault(forms.get(column.kind, ""), []).append(column.name)
+    texts = [*by_form.pop(""), *(f"{name}\\.[^=]+" for name in MAPS)]
+    rest = [f"({'|'.join(names)})=(null|{form})" for form, names in by_form.items()]
+    return f"^(({'|'.join(texts)})=[^\\r\\n]*|{'|'.join(rest)})$"
+
+
+_DIMENSION = f"({'|'.join(DIMENSIONS)}|({'|'.join(MAPS)})\\.[^,]+)"
+_MOMENT: Schema = {
+    "type": "string",
+    "anyOf": [
+        {"pattern": "^(now|today|[1-9][0-9]{0,3}[smhdw])$"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "format": "date-time"},
+    ],
+}
+_PLACE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?Z,[0-9a-f]{32}$"
+MEASURE = Parameter("measure", "what to measure; `calls` if not given", {"enum": list(MEASURES)}, many=True)
+BY = Parameter("by", "group by a dimension, or tags.KEY", {"type": "string", "pattern": f"^{_DIMENSION}$"}, many=True)
+WHERE = Parameter(
+    "where",
+    "NAME=VALUE; NAME=A,B for any of several; NAME=null for none; each dimension once",
+    {"type": "string", "pattern": _filter_pattern()},
+    many=True,
+)
+SINCE = Parameter("since", "from: 30d (ago), 24h, today, 2026-11-23, RFC 3339", _MOMENT)
+UNTIL = Parameter("until", "to, exclusive, after `since`; written likewise; now if not given", _MOMENT)
+STEP = Parameter("step", "one point per 1m, 1h, 1d, ...", {"type": "string", "pattern": "^[1-9][0-9]{0,3}[smhdw]$"})
+ORDER = Parameter(
+    "order",
+    "by a measure or dimension that is asked, or by time; -NAME for descending",
+    {"type": "string", "pattern": f"^-?(time|{'|'.join(MEASURES)}|{_DIMENSION})$"},
+)
+ROWS = Parameter("limit", "at most so many rows", {"type": "integer", "minimum": 1, "maximum": ANSWER_ROWS_MAX})
+PAGE = Parameter("limit", "calls of a page; 100", {"type": "integer", "minimum": 1, "maximum": PAGE_CALLS_MAX})
+AFTER = Parameter(
+    "after",
+    "`next_after` of the page before",
+    {"type": "string", "format": "place", "pattern": _PLACE},
+)
+CALL_ID = Parameter(
+    "call_id", "32 hex digits", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, place="path", required=True
+)
+TOKEN = Parameter(
+    "Idempotency-Key",
+    "names the batch, so that it counts once",
+    {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    place="header",
+    required=True,
+)
+LAST_EVENT = Parameter(
+    "Last-Event-ID",
+    "id of the last event that was seen: what came since is sent first",
+    {"type": "string"},
+    place="header",
+)
+
+
+def check(query: QueryParams, parameters: Sequence[Parameter]) -> None:
+    """ValueError for a parameter that is not known, with the nearest one, and for one given twice."""
+    known = {parameter.name: parameter for parameter in parameters if parameter.place == "query"}
+    for name in query:
+        if name not in known:
+            hint = nearest(name, known) if known else ": this path takes none"
+            raise ValueError(f"unknown parameter {name[:60]!r}{hint}")
+        if not known[name].many and len(query.getlist(name)) > 1:
+            raise ValueError(f"parameter {name!r} is given {len(query.getlist(name))} times: give it once")
+
+
+def filters(texts: Sequence[str]) -> dict[str, Any]:
+    """`provider=openai`, `model=a,b` (one of), `team=` (empty), `user_id=null` -> what `ask` takes as `where`."""
+    if len(texts) > FILTERS_MAX:
+        raise ValueError(f"{len(texts)} filters are given: {FILTERS_MAX} are the most")
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"filter {text!r}: write NAME=VALUE, NAME=A,B for several, NAME=null for none")
+        if name in found:
+            raise ValueError(f"filter {name!r} is given twice: write {name}=A,B for any of several")
+        if value == "null":
+            found[name] = None
+        else:
+            found[name] = value.split(",") if "," in value else value
+    return found
+
+
+def listed(values: Sequence[str]) -> list[str]:
+    """Names, also several in one word: `calls,cost_usd`."""
+    return [word for value in values for word in value.split(",") if word]
+
+
+def limit(text: str | None, most: int) -> int | None:
+    """A number from 1 to `most`; None where none is given."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise ValueError(f"limit is {text[:60]!r}: give a number from 1 to {most}")
+    return int(text)
+
+
+def moments(query: QueryParams, since: str, now: datetime) -> tuple[datetime, datetime]:
+    """`since` and `until`; since: what it is where none is given."""
+    return _in_calendar(query.get("since", since), now), _in_calendar(query.get("until", "now"), now)
+
+
+def _in_calendar(text: str, now: datetime) -> datetime:
+    try:
+        return when.moment(text, now)
+    except OverflowError:
+        raise ValueError(f"{text[:60]!r} is outside the calendar: give a nearer time") from None
+
+
+def step(text: str | None) -> timedelta | None:
+    """The width of a point; None where none is given."""
+    return None if text is None else when.width(text)
+
+
+def place(text: str | None) -> Place | None:
+    """`next_after` of the page before."""
+    if text is None:
+        return None
+    moment, _, call_id = text.partition(",")
+    if len(call_id) != 32 or not set(call_id) <= set("0123456789abcdef"):
+        raise ValueError(f"after is {text[:80]!r}: give the `next_after` of the page before")
+    return _in_calendar(moment, EPOCH), call_id

@@ -1,0 +1,90 @@
+"""What the API is told: the store, the clock, the counters, the keys, and whatever else it shows.
+
+What it must never know: SQL, providers, HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from tachograph.access import Keys
+from tachograph.call import Call
+from tachograph.flow import Sink
+from tachograph.health import Health
+from tachograph.series import Series
+from tachograph.store import Stats
+from tachograph.store.questions import Place
+from tachograph.web.live import Live
+
+# Told the `Accept` of the request, or None: the page and its content type.
+Metrics = Callable[[str | None], tuple[bytes, str]]
+
+
+class Data(Sink, Protocol):
+    """What the API needs of a store; `remote` speaks the same to a running API."""
+
+    def ask(
+        self,
+        measures: Sequence[str],
+        by: Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        step: timedelta | None = None,
+        limit: int | None = None,
+        order: str | None = None,
+    ) -> Series:
+        """Answer a question."""
+        ...
+
+    def call(self, call_id: str) -> Call | None:
+        """One call."""
+        ...
+
+    def calls(
+        self,
+        where: Mapping[str, Any] | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        limit: int = 100,
+        after: Place | None = None,
+    ) -> list[Call]:
+        """The newest calls first; `after`: where the previous page ended."""
+        ...
+
+    def sightings(self, call_id: str) -> list[Call]:
+        """The calls that are further sightings of that one."""
+        ...
+
+    def stats(self) -> Stats:
+        """How much is stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API is told.
+
+    explain: the multiplication of one call, JSON-ready. now: the clock. live: where stored calls are published.
+    ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
+    metrics: the page for Prometheus. None: this process has none, and the path is not part of its API.
+    doors: name -> address of every door that is open. lag_ms: age of the oldest request that was accepted and is not
+    stored yet. listen_host: where this API listens; on loopback it answers to loopback alone. keys: who may ask.
+    """
+
+    data: Data
+    explain: Callable[[Call], dict[str, Any]]
+    health: Health
+    now: Callable[[], datetime]
+    live: Live = field(default_factory=Live)
+    ledger: Callable[[], dict[str, Any]] | None = None
+    metrics: Metrics | None = None
+    doors: Callable[[], Mapping[str, str]] = dict
+    lag_ms: Callable[[], float] = float
+    listen_host: str = "127.0.0.1"
+    keys: Keys | None = None

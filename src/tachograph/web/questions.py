@@ -1,0 +1,81 @@
+"""Questions about all calls, and about ourselves: `ask`, the ledger, health, the page for Prometheus.
+
+In: measures, dimensions, conditions, a range. Out: a Series, or counts.
+What it must never know: SQL, providers, a threshold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tachograph.store import Stats
+from tachograph.version import VERSION
+from tachograph.web import parameters
+from tachograph.web.answers import error
+from tachograph.web.parts import Parts
+
+
+async def ask(parts: Parts, request: Request) -> Response:
+    """Measures by dimensions over time."""
+    query = request.query_params
+    since, until = parameters.moments(query, "24h", parts.now())
+    where, step = parameters.filters(query.getlist("where")), parameters.step(query.get("step"))
+    limit = parameters.limit(query.get("limit"), parameters.ANSWER_ROWS_MAX)
+    series = await run_in_threadpool(
+        lambda: parts.data.ask(
+            parameters.listed(query.getlist("measure")) or ["calls"],
+            by=parameters.listed(query.getlist("by")),
+            where=where,
+            since=since,
+            until=until,
+            step=step,
+            limit=limit,
+            order=query.get("order"),
+        )
+    )
+    return JSONResponse(series.to_dict())
+
+
+async def health(parts: Parts, _request: Request) -> Response:
+    """How this process is: its doors, how far storing is behind accepting, the store, every counter."""
+    stats = await run_in_threadpool(parts.data.stats)
+    return JSONResponse(
+        {
+            "status": "ok",
+            "version": VERSION,
+            "doors": dict(parts.doors()),
+            "lag_ms": round(parts.lag_ms(), 3),
+            "store": stats_to_dict(stats),
+            "counters": parts.health.snapshot(),
+        }
+    )
+
+
+async def ledger(parts: Parts, _request: Request) -> Response:
+    """What became of everything that was accepted."""
+    if parts.ledger is None:
+        return error(404, "not_found", "this process keeps no ledger: ask the one that `tachograph up` started")
+    return JSONResponse(await run_in_threadpool(parts.ledger))
+
+
+async def metrics(parts: Parts, request: Request) -> Response:
+    """The page that Prometheus scrapes."""
+    if parts.metrics is None:
+        return error(404, "not_found", "this process has no metrics: ask the one that `tachograph up` started")
+    body, content_type = await run_in_threadpool(parts.metrics, request.headers.get("accept"))
+    return Response(body, headers={"content-type": content_type})
+
+
+def stats_to_dict(stats: Stats) -> dict[str, Any]:
+    """JSON-ready."""
+    value = dataclasses.asdict(stats)
+    for name in ("oldest", "newest"):
+        moment = value[name]
+        value[name] = moment.isoformat().replace("+00:00", "Z") if moment else None
+    value["bytes_per_call"] = round(stats.bytes_per_call, 1) if stats.bytes_per_call is not None else None
+    return value

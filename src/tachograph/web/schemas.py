@@ -1,0 +1,133 @@
+"""What the API takes and gives, as JSON schemas; that of a Call is rendered from the definition of the record.
+
+In: `call.COLUMNS`. Out: schemas that refer to one another by name.
+What it must never know: a path, a column by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tachograph.call import COLUMNS, Column, Kind
+
+Schema = Mapping[str, Any]
+_COUNT = {"type": "integer", "minimum": 0}
+_COUNTS_BY = {"type": "object", "additionalProperties": _COUNT}
+_TIME = {"type": "string", "format": "date-time"}
+
+_BY_KIND: Mapping[Kind, dict[str, Any]] = {
+    Kind.ID16: {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    Kind.ID8: {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    Kind.WORD: {"type": "string"},
+    Kind.TEXT: {"type": "string"},
+    Kind.JSON: {"type": "string", "contentMediaType": "application/json"},
+    Kind.COUNT: _COUNT,
+    Kind.SMALL: {**_COUNT, "maximum": 65535},
+    Kind.TIME: _TIME,
+    Kind.MS: {"type": "number", "minimum": 0},
+    Kind.NUMBER: {"type": "number"},
+    Kind.MONEY: {"type": "string", "pattern": "^-?[0-9]+\\.[0-9]{10}$"},
+    Kind.FLAG: {"type": "boolean"},
+    Kind.COUNTS: {"type": "array", "items": _COUNT},
+    Kind.WORDS: {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+    Kind.MAP: {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+
+def _column(column: Column) -> Schema:
+    schema = {**_BY_KIND[column.kind], "description": column.meaning}
+    return schema if column.required else {**schema, "type": [schema["type"], "null"]}
+
+
+def _object(properties: Mapping[str, Schema], **more: Any) -> Schema:
+    """An object that has exactly these members."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        **more,
+    }
+
+
+def _named(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+CALL = _object(
+    {column.name: _column(column) for column in COLUMNS},
+    description="One attempt at a model API. Unknown is null; 0 is a measured zero.",
+)
+ERROR = _object(
+    {"error": _object({"type": {"type": "string"}, "message": {"type": "string", "description": "one line"}})}
+)
+SERIES = _object(
+    {
+        "measures": {"type": "object", "additionalProperties": {"type": "string"}, "description": "name -> unit"},
+        "by": {"type": "array", "items": {"type": "string"}},
+        "since": _TIME,
+        "until": _TIME,
+        "step_seconds": {"type": ["number", "null"]},
+        "table": {"type": "string", "description": "which stored table answered"},
+        "rows": {
+            "type": "array",
+            "items": {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}},
+            "description": "`time` where there is a step, each dimension, each measure",
+        },
+    }
+)
+COMPONENTS: Mapping[str, Schema] = {"Call": CALL, "Series": SERIES, "Error": ERROR}
+
+PAGE = _object(
+    {
+        "calls": {"type": "array", "items": _named("Call")},
+        "next_after": {"type": ["string", "null"], "description": "`after` of the next page; null at the end"},
+    }
+)
+ONE = _object(
+    {
+        "call": _named("Call"),
+        "explanation": {"type": "object", "description": "the multiplication behind its cost"},
+        "usage_raw": {"description": "the provider's usage object, parsed"},
+        "sightings": {"type": "array", "items": _named("Call"), "description": "other rows of the same attempt"},
+    }
+)
+WRITTEN = _object({"accepted": _COUNT, "stored": _COUNT, "deduplicated": _COUNT})
+LINES = {
+    "type": "string",
+    "format": "calls",
+    "description": "one Call per line, as `/calls` gives it; missing fields take their defaults",
+}
+LEDGER = _object(
+    {
+        "accepted": {**_COUNTS_BY, "description": "by door"},
+        "stored": _COUNT,
+        "deduplicated": _COUNT,
+        "refused": {**_COUNTS_BY, "description": "by reason"},
+        "ignored": {**_COUNTS_BY, "description": "by reason"},
+        "in_flight": _COUNT,
+        "balanced": {"type": "boolean", "description": "accepted = the sum of the others"},
+    }
+)
+_TABLE = _object({"table": {"type": "string"}, "rows": _COUNT, "bytes_on_disk": _COUNT, "parts": _COUNT})
+_MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
+HEALTH = _object(
+    {
+        "status": {"type": "string"},
+        "version": {"type": "string"},
+        "doors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "name -> address"},
+        "lag_ms": {"type": "number", "minimum": 0, "description": "age of the oldest request that is not stored yet"},
+        "store": _object(
+            {
+                "calls": _COUNT,
+                "repeated_sightings": _COUNT,
+                "oldest": _MAYBE_TIME,
+                "newest": _MAYBE_TIME,
+                "tables": {"type": "array", "items": _TABLE},
+                "bytes_per_call": {"type": ["number", "null"]},
+            }
+        ),
+        "counters": {"type": "object", "additionalProperties": {"anyOf": [_COUNT, _COUNTS_BY]}},
+    }
+)
