@@ -18,6 +18,7 @@ from tachograph.cli import commands
 from tachograph.config import PREFIX, SETTINGS, Settings
 from tachograph.health import COUNTERS
 from tachograph.store.measures import MEASURES
+from tachograph.web.endpoints import ENDPOINTS
 from tachograph.wire import FORMATS
 
 HERE = Path(__file__).parent
@@ -128,6 +129,32 @@ def formats_page() -> Iterator[str]:
         yield f"| `{form.name}` | {form.operation} | {first} |"
 
 
+def api_page() -> Iterator[str]:
+    """The paths of the API."""
+    yield "# API"
+    yield ""
+    yield '`GET /api/v1/openapi.json` describes it in full. Every failure is `{"error": {"type", "message"}}` with one'
+    yield "line that says what happened, to what, and what to do; an unknown parameter is refused by name. 503 carries"
+    yield "`Retry-After`. A batch is acknowledged when the store has it; the same call sent again counts once."
+    for endpoint in ENDPOINTS:
+        yield from ("", f"## {endpoint.method} {endpoint.path}", "", f"{endpoint.summary} Scope: `{endpoint.scope}`.")
+        if endpoint.body:
+            yield f"Body: `{', '.join(endpoint.body)}`, {next(iter(endpoint.body.values()))['description']}."
+        if endpoint.parameters:
+            yield from ("", "| parameter | in | meaning |", "|---|---|---|")
+        for parameter in endpoint.parameters:
+            star, more = "*" if parameter.required else "", "; may be repeated" if parameter.many else ""
+            yield f"| `{parameter.name}`{star} | {parameter.place} | {parameter.meaning}{more} |"
+    yield from ("", "## Who may ask", "")
+    yield "On loopback nobody needs a key, and only this machine is answered; pages of other hosts are refused."
+    yield "Beyond loopback (`listen`) every request needs `Authorization: Bearer TOKEN` with the scope of its path;"
+    yield "`admin` opens all. `tachograph key add NAME --scope read` prints a token once and keeps its hash;"
+    yield "`tachograph key revoke ID` shuts it out from the next request on."
+    yield ""
+    yield "`tls_certificate` and `tls_key` encrypt; without them a token can be read on its way, so put the process"
+    yield "behind something that encrypts. `tls_client_ca` lets in only clients with a certificate of that authority."
+
+
 def counters_page() -> Iterator[str]:
     """What we count about ourselves."""
     yield "# Counters"
@@ -145,6 +172,7 @@ PAGES = {
     "measures.md": measures_page,
     "formats.md": formats_page,
     "counters.md": counters_page,
+    "api.md": api_page,
 }
 
 if __name__ == "__main__":

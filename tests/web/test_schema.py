@@ -19,7 +19,7 @@ from tachograph.access import Keys
 from tachograph.store import Store
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES, EXAMPLES_LONG = 20, 300
+EXAMPLES, EXAMPLES_LONG = 15, 100
 
 
 def check(address: str, folder: Path, examples: int, *options: str) -> None:
@@ -48,10 +48,6 @@ def beyond_loopback(store: Store, folder: Path, examples: int) -> None:
     token = keys.grant("schemathesis", ["admin"])
     with serving(parts_over(store, listen_host="0.0.0.0", keys=keys)) as address:
         check(address, folder, examples, "-H", f"Authorization: Bearer {token}")
-
-
-def test_on_loopback(store: Store, tmp_path: Path) -> None:
-    on_loopback(store, tmp_path, EXAMPLES)
 
 
 def test_beyond_loopback(store: Store, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 In: batches of stored calls, from any thread. Out: to each listener those that it wants, in the order in which they
 were stored. What it must never know: HTTP, SQL.
 
-Memory is bounded and the publisher never waits: a listener that reads more slowly than calls are stored loses the
-newest, and is told how many. With nobody listening, publishing costs one look at an empty tuple.
+Memory is bounded and the publisher never waits: a listener that reads more slowly than calls are stored, or would be
+sent more of them a second than is allowed, loses the newest and is told how many. With nobody listening, publishing
+costs one look at an empty tuple.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from tachograph.flow import Busy
 from tachograph.flow.batch import to_batch
 
 STREAM_CALLS_MAX = 2000  # waiting for one listener
-LISTENERS_MAX = 100
+# Writing a call as JSON costs 0.1 ms of the interpreter that also takes calls in: a reader shall not slow that down.
+STREAM_CALLS_PER_SECOND_MAX = 1000
+LISTENERS_MAX = 20
 HEARTBEAT_SECONDS = 15.0
 
-Matching = Callable[[pa.RecordBatch], pa.RecordBatch]  # the rows that a listener wants
+Matching = Callable[[pa.RecordBatch], pa.Array]  # the places of the rows that a listener wants
 
 
 class Live:
@@ -35,8 +38,10 @@ class Live:
         stream_calls_max: int = STREAM_CALLS_MAX,
         listeners_max: int = LISTENERS_MAX,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        stream_calls_per_second_max: int = STREAM_CALLS_PER_SECOND_MAX,
     ) -> None:
         self.stream_calls_max = stream_calls_max
+        self.stream_calls_per_second_max = stream_calls_per_second_max
         self.heartbeat_seconds = heartbeat_seconds
         self._listeners_max = listeners_max
         self._lock = threading.Lock()
@@ -44,13 +49,16 @@ class Live:
         self._closed = False
 
     def publish(self, calls: pa.RecordBatch | Sequence[Call]) -> None:
-        """Offer stored calls to all who listen. Never waits, never fails for a listener's sake."""
+        """Offer stored calls to all who listen. Never waits; a listener that cannot read a batch is ended."""
         listeners = self._listeners
         if not listeners:
             return
         batch = calls if isinstance(calls, pa.RecordBatch) else to_batch(calls)
         for listener in listeners:
-            listener.offer(batch)
+            try:
+                listener.offer(batch)
+            except pa.ArrowException:  # what is stored is stored: its door must not fail for a listener's sake
+                listener.end()
 
     @contextlib.contextmanager
     def listening(self, matching: Matching) -> Iterator[Listener]:
@@ -92,14 +100,14 @@ class Listener:
     def offer(self, batch: pa.RecordBatch) -> None:
         """Keep what matches, as far as there is room. From any thread."""
         wanted = self._matching(batch)
-        if not wanted.num_rows:
+        if not len(wanted):
             return
         with self._lock:
             kept = wanted.slice(0, self._calls_max - self._waiting)
-            if kept.num_rows:
-                self._batches.append(kept)
-            self._waiting += kept.num_rows
-            self._dropped += wanted.num_rows - kept.num_rows
+            if len(kept):
+                self._batches.append(batch.take(kept))  # a copy: what waits keeps no larger batch alive
+            self._waiting += len(kept)
+            self._dropped += len(wanted) - len(kept)
         self._wake()
 
     def end(self) -> None:

@@ -1,15 +1,17 @@
 """Conditions on calls that are not in the store yet: the same words as `where` of a question, on Arrow batches.
 
-In: dimension -> value, None (not known) or a list of these. Out: a function that keeps the rows which fit.
+In: dimension -> value, None (not known) or a list of these. Out: a function that finds the rows which fit.
 What it must never know: SQL, HTTP.
 Why beside the store: a stream shows a call the moment it is stored, without asking the store again for each listener.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,15 +22,14 @@ from tachograph.web.live import Matching
 
 
 def matching(where: Mapping[str, Any]) -> Matching:
-    """The rows of a batch that fit every condition. Unknown (a ValueError) for a dimension that there is not."""
+    """Which rows of a batch fit every condition. Unknown (a ValueError) for a dimension that there is not."""
     wanted = {name: _wanted(check_dimension(name), value) for name, value in where.items()}
 
-    def kept(batch: pa.RecordBatch) -> pa.RecordBatch:
-        for name, values in wanted.items():
-            batch = batch.filter(_fits(_subject(batch, name), values))
-        return batch
+    def places(batch: pa.RecordBatch) -> pa.Array:
+        masks = [_fits(_subject(batch, name), values) for name, values in wanted.items()]
+        return pc.indices_nonzero(functools.reduce(pc.and_, masks, pa.array(np.ones(batch.num_rows, bool))))
 
-    return kept
+    return places
 
 
 def _wanted(name: str, value: Any) -> list[Any]:

@@ -77,7 +77,9 @@ class EventStream(Response):
         await _sent(send, [": calls as they are stored\nretry: 2000\n\n"])
         await _sent(send, await self._missed(live.stream_calls_max))
         while not listener.ended:
-            await _sent(send, await _next(listener, live))
+            events = await _next(listener, live)
+            await _sent(send, events)
+            await anyio.sleep(len(events) / live.stream_calls_per_second_max)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _missed(self, calls_max: int) -> list[str]:
