@@ -16,11 +16,11 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from tests.capture.otlp.intake import QUICK, Open, RecordingIntake, busy, logs, metrics, opened, run, traces
 
 from tachograph.capture.otlp import Taken
 from tachograph.capture.otlp.limits import MIB
 from tachograph.flow import Refused
-from tests.capture.otlp.intake import QUICK, Open, RecordingIntake, busy, logs, metrics, opened, run, traces
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}

@@ -115,7 +115,7 @@ def transcoded(signal: str, body: bytes) -> bytes:
         message = json_format.ParseDict(value, _REQUESTS[signal](), ignore_unknown_fields=True)
         return bytes(message.SerializeToString())
     except RecursionError as error:
-        raise Refused("not_otlp", "the JSON is nested too deeply to be OTLP") from error
+        raise Refused("not_otlp", "not OTLP in JSON: nested too deep") from error
     except (json_format.Error, ValueError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise Refused("not_otlp", f"not OTLP in JSON: {_tail(said)}") from error
@@ -123,7 +123,7 @@ def transcoded(signal: str, body: bytes) -> bytes:
 
 def _tail(said: str) -> str:
     """The end of a message: protobuf's reader says the path first, field by field, and the failure last."""
-    said = said.replace("Failed to parse ", "").replace(" field:", ":")
+    said = said.replace("Failed to parse ", "").replace(" field:", ":").rstrip(".")
     return said if len(said) <= MESSAGE_CHARACTERS_MAX else "..." + said[-MESSAGE_CHARACTERS_MAX:]
 
 
