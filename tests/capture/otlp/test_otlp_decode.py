@@ -173,26 +173,6 @@ def test_bad_json_is_refused_in_one_line_that_says_where(body: str | bytes, said
 
 NAMES = ["resourceSpans", "scopeSpans", "spans", "links", "attributes", "key", "value", "intValue", "doubleValue"]
 NAMES += ["bytesValue", "arrayValue", "values", "kind", "status", "code", "traceId", "resource", "flags", "other"]
-    "resourceSpans",
-    "scopeSpans",
-    "spans",
-    "attributes",
-    "value",
-    "key",
-    "kind",
-    "status",
-    "code",
-    "links",
-    "traceId",
-    "intValue",
-    "doubleValue",
-    "bytesValue",
-    "arrayValue",
-    "values",
-    "resource",
-    "flags",
-    "other",
-]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
