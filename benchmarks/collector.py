@@ -18,14 +18,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import http.client
 import json
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,23 +78,28 @@ def main() -> None:
     told = parser.parse_args()
     if unknown := {name for name in told.peers.split(",") if name} - set(peers.PEERS):
         parser.error(f"unknown peer {unknown.pop()!r}: known are {', '.join(peers.PEERS)}")
-    ours, found, absent = None, [], []
+    ours: Figures | None = None
+    found: list[Figures] = []
+    absent: list[str] = []
     if not told.without_ours:
-        ours = attempted(lambda: measured(told.seconds, told.connections), absent)
+        ours = attempted(lambda: measured(told.seconds, told.connections), "tachograph", absent)
     for name in filter(None, told.peers.split(",")):
-        peer = attempted(lambda name=name: compared(name, told.peer_seconds), absent)
+        peer = attempted(functools.partial(compared, name, told.peer_seconds), name, absent)
         found += [peer] if peer else []
     report(ours, found, absent)
     if told.soak_minutes and not told.without_ours:
         soak(told.soak_minutes, told.soak_spans_per_second, told.connections)
 
 
-def attempted(measure: Any, absent: list[str]) -> Figures | None:
+def attempted(measure: Callable[[], Figures], name: str, absent: list[str]) -> Figures | None:
+    """The figures; None, with the reason in `absent`, where it cannot be started or breaks."""
     try:
         return measure()
     except CannotStart as reason:
         absent.append(str(reason))
-        return None
+    except (OSError, http.client.HTTPException, sqlite3.Error) as broken:
+        absent.append(f"{name}: broke while it was measured: {type(broken).__name__}: {broken}")
+    return None
 
 
 @contextlib.contextmanager
@@ -117,8 +125,8 @@ def measured(seconds: float, connections: int) -> Figures:
         figures.peak_mb, figures.slope_mb = memory.peak_mb(), memory.slope_mb_per_minute()
         watched(figures, collector, connections)
         once(figures, collector)
-        priced = asked(f"{collector.api}/ask?measure=unpriced_share")["rows"][0]["unpriced_share"]
-        figures.notes.append(f"{100 * (1 - priced):.1f} % of the calls have a price (those that failed have no usage)")
+        unpriced = asked(f"{collector.api}/ask?measure=unpriced_share")["rows"][0]["unpriced_share"]
+        figures.notes.append(f"{100 * unpriced:.1f} % of the calls have no price (3 % failed and have no usage)")
         with contextlib.suppress(OSError):
             figures.notes.append("ledger: " + json.dumps(asked(f"{collector.api}/ledger")))
     return figures
@@ -134,7 +142,7 @@ def window(figures: Figures, collector: Collector, seconds: float, connections: 
     figures.stored += stored
     figures.seconds += found["seconds"]
     figures.cpu += used
-    figures.per_cpu.append(stored / used)
+    figures.per_cpu.append(stored / max(used, 0.01))
     figures.acks_ms += found["latencies_ms"]
     if stored != found["acknowledged"]:
         figures.notes.append(f"WRONG: {found['acknowledged']:,} acknowledged, {stored:,} stored")
@@ -225,7 +233,7 @@ def compared(name: str, seconds: float) -> Figures:
         driven(figures, collector, sender, bodies, began + seconds)
         figures.seconds = time.monotonic() - began
         figures.cpu = cpu_seconds(collector.pid) - cpu
-        figures.per_cpu = [figures.stored / figures.cpu]
+        figures.per_cpu = [figures.stored / max(figures.cpu, 0.01)]
         memory.stop()
         figures.peak_mb, figures.slope_mb = memory.peak_mb(), memory.slope_mb_per_minute()
         return figures
@@ -234,7 +242,8 @@ def compared(name: str, seconds: float) -> Figures:
 def driven(figures: Figures, collector: Collector, sender: Sender, bodies: Bodies, until: float) -> None:
     """Send while the time lasts and the backlog allows; then wait for what is acknowledged and not stored."""
     before = collector.stored()
-    acknowledged, waiting = 0, []  # (how many are to be stored, when that was acknowledged)
+    acknowledged = 0
+    waiting: list[tuple[int, float]] = []  # how many are to be stored, when that was acknowledged
     while time.monotonic() < until or waiting:
         if time.monotonic() > until + SETTLE_SECONDS_MAX:
             figures.notes.append(f"{acknowledged - figures.stored} of {acknowledged} acknowledged were never stored")

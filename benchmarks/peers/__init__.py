@@ -28,6 +28,7 @@ DATA = HERE.parent / ".data"
 START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 30.0
 INSTALL_SECONDS_MAX = 900.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback, whatever the proxy
 
 
 class CannotStart(Exception):
@@ -139,11 +140,11 @@ def installed(name: str) -> Path:
         return python
     uv = ROOT / ".uv" / "bin" / "uv"
     if not uv.exists():
-        raise CannotStart(f"{name}: cannot be installed: {uv.relative_to(ROOT)} is not there: run make help test")
+        raise CannotStart(f"{name}: cannot be installed: {uv.relative_to(ROOT)} is not there: run make test")
     print(f"installing {name} into {place.relative_to(ROOT)}", file=sys.stderr)
     for command in (
-        [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, place],
-        [uv, "pip", "install", "--quiet", "--python", python, "--requirement", pinned],
+        [str(uv), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(place)],
+        [str(uv), "pip", "install", "--quiet", "--python", str(python), "--requirement", str(pinned)],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=False)
         if done.returncode:
@@ -192,7 +193,7 @@ def _running(
 def _wait(name: str, process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(ready, timeout=5):
+        with contextlib.suppress(OSError), DIRECT.open(ready, timeout=5):
             return
         time.sleep(0.2)
     said = log.read_text("utf-8", "replace").strip().splitlines()
@@ -219,7 +220,7 @@ def free_port() -> int:
 
 def asked(url: str) -> Any:
     """The JSON of a GET."""
-    with urllib.request.urlopen(url, timeout=60) as answer:
+    with DIRECT.open(url, timeout=60) as answer:
         return json.load(answer)
 
 
