@@ -63,7 +63,7 @@ def test_calls_are_written_once_and_counted(parts: Parts) -> None:
     assert again.json() == {"accepted": 50, "stored": 0, "deduplicated": 50}
     health = ask(parts, "GET", "/api/v1/health").json()
     assert health["store"]["calls"] == 50
-    assert (health["doors"], health["lag_ms"]) == ({}, 0)
+    assert (health["doors"], health["lag_seconds"]) == ({}, 0)
     counters = health["counters"]
     assert counters["calls_accepted_total"]["api"] == 100
     assert counters["calls_accepted_total"]["api"] == (
@@ -134,8 +134,9 @@ def test_what_the_process_has_is_shown(parts: Parts) -> None:
         return b"up 1\n", "text/plain; version=0.0.4"
 
     parts = dataclasses.replace(
-        parts, ledger=lambda: ledger, metrics=metrics, doors=lambda: {"otlp_http": "127.0.0.1:4318"}, lag_ms=lambda: 1.5
+        parts, ledger=lambda: ledger, metrics=metrics, doors=lambda: {"otlp_http": "127.0.0.1:4318"}
     )
+    parts.health.set("store_lag_seconds", 1.5)
     assert ask(parts, "GET", "/api/v1/ledger").json() == ledger
     page = ask(parts, "GET", "/metrics", headers={"accept": "application/openmetrics-text"})
     assert (page.text, page.headers["content-type"], told) == (
@@ -144,7 +145,7 @@ def test_what_the_process_has_is_shown(parts: Parts) -> None:
         ["application/openmetrics-text"],
     )
     health = ask(parts, "GET", "/api/v1/health").json()
-    assert (health["doors"], health["lag_ms"]) == ({"otlp_http": "127.0.0.1:4318"}, 1.5)
+    assert (health["doors"], health["lag_seconds"]) == ({"otlp_http": "127.0.0.1:4318"}, 1.5)
 
 
 def test_the_description_is_of_what_is_served(parts: Parts) -> None:

@@ -73,8 +73,8 @@ class Parts:
     explain: the multiplication of one call, JSON-ready. now: the clock. live: where stored calls are published.
     ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
     metrics: the page for Prometheus. None: this process has none, and the path is not part of its API.
-    doors: name -> address of every door that is open. lag_ms: age of the oldest request that was accepted and is not
-    stored yet. listen_host: where this API listens; on loopback it answers to loopback alone. keys: who may ask.
+    doors: name -> address of every door that is open. listen_host: where this API listens; on loopback it answers to
+    loopback alone. keys: who may ask.
     """
 
     data: Data
@@ -85,6 +85,5 @@ class Parts:
     ledger: Callable[[], dict[str, Any]] | None = None
     metrics: Metrics | None = None
     doors: Callable[[], Mapping[str, str]] = dict
-    lag_ms: Callable[[], float] = float
     listen_host: str = "127.0.0.1"
     keys: Keys | None = None

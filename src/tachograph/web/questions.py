@@ -44,14 +44,15 @@ async def ask(parts: Parts, request: Request) -> Response:
 async def health(parts: Parts, _request: Request) -> Response:
     """How this process is: its doors, how far storing is behind accepting, the store, every counter."""
     stats = await run_in_threadpool(parts.data.stats)
+    counters = parts.health.snapshot()
     return JSONResponse(
         {
             "status": "ok",
             "version": VERSION,
             "doors": dict(parts.doors()),
-            "lag_ms": round(parts.lag_ms(), 3),
+            "lag_seconds": counters["store_lag_seconds"],
             "store": stats_to_dict(stats),
-            "counters": parts.health.snapshot(),
+            "counters": counters,
         }
     )
 

@@ -13,6 +13,7 @@ from tachograph.call import COLUMNS, Column, Kind
 
 Schema = Mapping[str, Any]
 _COUNT = {"type": "integer", "minimum": 0}
+_NUMBER = {"type": "number", "minimum": 0}
 _COUNTS_BY = {"type": "object", "additionalProperties": _COUNT}
 _TIME = {"type": "string", "format": "date-time"}
 
@@ -117,7 +118,7 @@ HEALTH = _object(
         "status": {"type": "string"},
         "version": {"type": "string"},
         "doors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "name -> address"},
-        "lag_ms": {"type": "number", "minimum": 0, "description": "age of the oldest request that is not stored yet"},
+        "lag_seconds": {**_NUMBER, "description": "how far storing is behind accepting"},
         "store": _object(
             {
                 "calls": _COUNT,
@@ -128,6 +129,9 @@ HEALTH = _object(
                 "bytes_per_call": {"type": ["number", "null"]},
             }
         ),
-        "counters": {"type": "object", "additionalProperties": {"anyOf": [_COUNT, _COUNTS_BY]}},
+        "counters": {
+            "type": "object",
+            "additionalProperties": {"anyOf": [_NUMBER, {"type": "object", "additionalProperties": _NUMBER}]},
+        },
     }
 )
