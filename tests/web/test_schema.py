@@ -43,15 +43,15 @@ def on_loopback(store: Store, folder: Path, examples: int) -> None:
         check(address, folder, examples)
 
 
-def beyond_loopback(store: Store, folder: Path, examples: int) -> None:
+def beyond_loopback(store: Store, folder: Path, examples: int, *options: str) -> None:
     keys = Keys(folder / "tachograph.keys", lambda: NOW)
     token = keys.grant("schemathesis", ["admin"])
     with serving(parts_over(store, listen_host="0.0.0.0", keys=keys)) as address:
-        check(address, folder, examples, "-H", f"Authorization: Bearer {token}")
+        check(address, folder, examples, "-H", f"Authorization: Bearer {token}", *options)
 
 
 def test_beyond_loopback(store: Store, tmp_path: Path) -> None:
-    beyond_loopback(store, tmp_path, EXAMPLES)
+    beyond_loopback(store, tmp_path, EXAMPLES, "--phases", "examples,coverage,fuzzing")
 
 
 @pytest.mark.long
