@@ -25,6 +25,7 @@ from golden import ROOT, named, record, version
 CORPUS = ROOT / "tests" / "corpus" / "otlp" / "golden"
 _IDS = {"traceId", "spanId", "parentSpanId"}
 _BLANKED = re.compile(r"^(host\.|process\.|os\.|service\.instance\.id|code\.(file|line))")
+_STACK = re.compile(r"stack_?trace$")
 _FOLDERS = re.compile(r"(?:file://)?(?:/[\w.@+-]+)+/(?=(?:site-packages|node_modules|packages|python3\.\d+)/)")
 _OTHER_FOLDERS = re.compile(r"/(?:work|root|home|tmp|opt)/[\w./@+-]*")
 _ATTRIBUTE = re.compile(r'\{\s+"key": (".*"),\s+"value": \{\s+("\w+": (?:".*"|[\w.+-]+))\s+\}\s+\}')
@@ -46,7 +47,7 @@ def _cleaned(value: Any, key: str = "") -> Any:
     name = value.get("key")
     if isinstance(name, str) and _BLANKED.search(name):
         return {"key": name, "value": {"stringValue": ""}}
-    if name == "exception.stacktrace":
+    if isinstance(name, str) and _STACK.search(name):
         text = _anonymous(value["value"]["stringValue"])
         return {"key": name, "value": {"stringValue": text[:STACK_CHARACTERS_MAX]}}
     return {member: _cleaned(item, member) for member, item in value.items()}
@@ -66,7 +67,7 @@ def files(package: Package, cases: list[Case]) -> Iterator[tuple[str, dict[str, 
             continue
         requests = [readable(message) for message in case.messages["traces"]]
         yield f"{case.name}.json", head | {"signal": "traces", "requests": requests}
-        yield f"{case.name}.expected.json", expected(case, package.notes.get(case.name, package.note))
+        yield f"{case.name}.expected.json", expected(case, package.notes.get(case.name, package.note), package.halves)
         if case.messages["logs"]:
             requests = [readable(message) for message in case.messages["logs"]]
             yield f"{case.name}.logs.json", head | {"signal": "logs", "requests": requests}

@@ -30,6 +30,7 @@ class Package:
     script: str = "python.py"
     environment: dict[str, str] = field(default_factory=dict)
     in_continuous_integration: bool = False
+    halves: bool = False
     note: str = ""
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -59,4 +60,31 @@ PACKAGES = (
     Package(name="openinference-langchain", distribution="openinference-instrumentation-langchain"),
     Package(name="openinference-mistralai", distribution="openinference-instrumentation-mistralai"),
     Package(name="openinference-groq", distribution="openinference-instrumentation-groq"),
+    Package(name="pydantic-ai", distribution="pydantic-ai-slim", script="pydantic_ai_agent.py"),
+    Package(name="logfire-openai", distribution="logfire", script="logfire_clients.py", halves=True),
+    Package(name="logfire-anthropic", distribution="logfire", script="logfire_clients.py", halves=True),
+    Package(name="langfuse", distribution="langfuse", script="langfuse_sdk.py"),
+    Package(name="litellm", distribution="litellm", group="litellm", script="litellm_callback.py"),
+    Package(
+        name="litellm-v2",
+        distribution="litellm",
+        group="litellm",
+        script="litellm_callback.py",
+        environment={"LITELLM_OTEL_V2": "true"},
+    ),
+    Package(
+        name="openinference-litellm",
+        distribution="openinference-instrumentation-litellm",
+        group="litellm",
+        script="litellm_callback.py",
+    ),
+    Package(name="openlit-openai", distribution="openlit", group="openlit", script="openlit_all.py"),
+    Package(name="openlit-anthropic", distribution="openlit", group="openlit", script="openlit_all.py"),
+    Package(name="agent-framework", distribution="agent-framework-core", group="microsoft", script="agents.py"),
+    Package(name="semantic-kernel", distribution="semantic-kernel", group="microsoft", script="kernel.py"),
+    Package(name="vercel-ai-4", distribution="ai4", group="node"),
+    Package(name="vercel-ai-5", distribution="ai5", group="node"),
+    Package(name="vercel-ai-6", distribution="ai6", group="node"),
+    Package(name="vercel-ai-7", distribution="ai7", group="node"),
+    Package(name="vercel-ai-7-legacy", distribution="ai7", group="node"),
 )

@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tachograph.testing.provider import Provider, Served
+from tachograph.testing.provider import Provider, Served, request_body
 
 SIGNALS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
@@ -84,7 +84,7 @@ def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = request_body(self)
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             parts = self.path.strip("/").split("/")

@@ -37,7 +37,7 @@ from tachograph.testing import provider_openai as openai
 from tachograph.testing import provider_others as others
 from tachograph.testing.provider_truth import SCENARIOS, Answer, Asked, Scenario, Truth
 
-__all__ = ["SCENARIOS", "Provider", "Scenario", "Served", "Truth", "answer"]
+__all__ = ["SCENARIOS", "Provider", "Scenario", "Served", "Truth", "answer", "request_body"]
 
 BODY_BYTES_MAX = 8 * 1024 * 1024
 
@@ -188,7 +188,7 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            body = self.rfile.read(min(int(self.headers.get("content-length") or 0), BODY_BYTES_MAX))
+            body = request_body(self)
             headers = {name.lower(): value for name, value in self.headers.items()}
             given = provider.take(self.path, headers, body)
             self._begin(given)
@@ -219,6 +219,22 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             """Nothing is logged: `served` says what was asked."""
 
     return Handler
+
+
+def request_body(handler: BaseHTTPRequestHandler) -> bytes:
+    """The body of a request, of a stated length or in chunks; what is beyond `BODY_BYTES_MAX` is left."""
+    if "chunked" not in (handler.headers.get("transfer-encoding") or "").lower():
+        return handler.rfile.read(min(int(handler.headers.get("content-length") or 0), BODY_BYTES_MAX))
+    body = bytearray()
+    while size := int(handler.rfile.readline().split(b";")[0] or b"0", 16):
+        if len(body) + size > BODY_BYTES_MAX:
+            handler.close_connection = True
+            return bytes(body)
+        body += handler.rfile.read(size)
+        handler.rfile.readline()
+    while handler.rfile.readline().strip():
+        pass  # trailers
+    return bytes(body)
 
 
 def _object(text: str) -> dict[str, Any]:
