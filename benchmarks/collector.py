@@ -69,7 +69,7 @@ class Figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long ours is measured, in windows of 10 s")
-    parser.add_argument("--connections", type=int, default=32, help="how many services send to ours at a time")
+    parser.add_argument("--connections", type=int, default=64, help="how many services send to ours at a time")
     parser.add_argument("--peers", default="phoenix,mlflow,loop", help="any of these, or nothing")
     parser.add_argument("--peer-seconds", type=float, default=20.0, help="how long each peer is sent to")
     parser.add_argument("--soak-minutes", type=float, default=0.0, help="sustained load to watch the memory under")
