@@ -129,7 +129,7 @@ def test_a_refusal_is_its_senders_alone() -> None:
 def test_who_has_gone_is_not_stored_and_leaves_room() -> None:
     async def test() -> None:
         intake = RecordingIntake()
-        patient = dataclasses.replace(LIMITS, gather_seconds=0.3)
+        patient = dataclasses.replace(LIMITS, gather_seconds=1.0)
         async with Gatherer(intake, patient) as gatherer:
             sent = [asyncio.create_task(gatherer.submit("traces", traces(name))) for name in "abcd"]
             await asyncio.sleep(0.01)

@@ -158,6 +158,22 @@ def test_a_sender_that_says_nothing_is_cut() -> None:
     run(test())
 
 
+def test_messages_that_are_read_at_once_are_bounded() -> None:
+    limits = dataclasses.replace(QUICK, request_seconds_max=0.3, reading_messages_max=1)
+
+    async def test() -> None:
+        async with opened(limits=limits) as doors, aio.insecure_channel(doors.target) as channel:
+            silent = channel.stream_unary(f"/{SERVICES['traces']}/Export")()
+            while not doors.running.in_flight()[0]:
+                await asyncio.sleep(0.01)
+            answers = await asyncio.gather(export(channel, traces("a")), export(channel, traces("b")))
+            assert answers == [b"", b""]  # they waited until the silent one was cut
+            with pytest.raises(aio.AioRpcError):
+                await silent
+
+    run(test())
+
+
 def test_two_hundred_senders_get_their_own_answers() -> None:
     async def test() -> None:
         def answer(items: int) -> Taken | Refused:

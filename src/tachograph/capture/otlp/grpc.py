@@ -52,6 +52,7 @@ class GrpcDoor:
 
     def __init__(self, gatherer: Gatherer, gatekeeper: gate.Gatekeeper, count: gate.Count, limits: DoorLimits) -> None:
         self._gatherer, self._gatekeeper, self._count, self._limits = gatherer, gatekeeper, count, limits
+        self._reading = asyncio.Semaphore(limits.reading_messages_max)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a grpc.aio server is told to answer with; bytes in, bytes out."""
@@ -92,10 +93,12 @@ class GrpcDoor:
 
     async def _received(self, context: Context) -> bytes:
         try:
-            async with asyncio.timeout(self._limits.request_seconds_max):
+            async with asyncio.timeout(self._limits.request_seconds_max), self._reading:
                 body = await context.read()
         except TimeoutError as error:
             seconds = self._limits.request_seconds_max
+            if self._reading.locked():  # it may be the others who are slow
+                raise Busy(f"{self._limits.reading_messages_max} messages are being read: try again later") from error
             raise Refused("too_slow", f"no message arrived within {seconds:g} s: send smaller batches") from error
         if not isinstance(body, bytes):
             # The library has told a sender whose message was too large, or damaged, already.

@@ -20,7 +20,8 @@ class DoorLimits:
 
     body_bytes_max: a request after decompression. compressed_bytes_max: a compressed one as it travels.
     json_bytes_max: a request in JSON, which takes ten times its size in memory while it is read.
-    message_bytes_max: one of gRPC, where a message is in memory before we know its size.
+    message_bytes_max, reading_messages_max: one message of gRPC, which is in memory before we know its size, and how
+    many are read at once; others wait.
     connections_max: open connections of the HTTP door; one more is told 503.
     in_flight_bytes_max, in_flight_requests_max: what is read, waiting or being stored, over both doors; past it the
     doors are busy. batch_bytes_max, batch_requests_max: what is stored in one go; a larger single request goes alone.
@@ -33,6 +34,7 @@ class DoorLimits:
     compressed_bytes_max: int = 16 * MIB
     json_bytes_max: int = 16 * MIB
     message_bytes_max: int = 16 * MIB
+    reading_messages_max: int = 64
     connections_max: int = 1024
     in_flight_bytes_max: int = 192 * MIB
     in_flight_requests_max: int = 4096
