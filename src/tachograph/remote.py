@@ -95,12 +95,11 @@ class Remote:
         return [from_dict(value) for value in self._get("/api/v1/calls", query)["calls"]]
 
     def sightings(self, call_id: str) -> list[Call]:
-        """The calls that are further sightings of that one."""
+        """All other rows of the same call: what it counts for, or what it is counted by."""
         try:
-            values = self._get("/api/v1/calls/" + urllib.parse.quote(call_id), [])["sightings"]
+            return list(map(from_dict, self._get("/api/v1/calls/" + urllib.parse.quote(call_id), [])["sightings"]))
         except LookupError:
             return []
-        return [call for call in map(from_dict, values) if call.same_as == call_id]
 
     def ledger(self) -> dict[str, Any]:
         """What became of everything that process accepted."""

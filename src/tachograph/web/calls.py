@@ -56,13 +56,8 @@ async def one(parts: Parts, request: Request) -> Response:
 
 
 def _with_sightings(parts: Parts, call_id: str) -> tuple[Call | None, list[Call]]:
-    """The call and the other rows of the same attempt, the one that counts first."""
     call = parts.data.call(call_id)
-    if call is None:
-        return None, []
-    counted = parts.data.call(call.same_as) if call.same_as else call
-    others = parts.data.sightings(call.same_as or call.call_id)
-    return call, [row for row in [counted, *others] if row is not None and row.call_id != call.call_id]
+    return call, parts.data.sightings(call.call_id) if call else []
 
 
 def _parsed_usage(text: str | None) -> Any:

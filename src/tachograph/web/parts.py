@@ -58,7 +58,7 @@ class Data(Sink, Protocol):
         ...
 
     def sightings(self, call_id: str) -> list[Call]:
-        """The calls that are further sightings of that one."""
+        """All other rows of the same call: what it counts for, or what it is counted by."""
         ...
 
     def stats(self) -> Stats:
