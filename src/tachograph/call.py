@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -265,13 +265,14 @@ def itl_bucket(gap_ms: float) -> int:
 
 
 def derive_id(started_at: datetime, seed: bytes) -> str:
-    """A call_id: UUIDv7 (RFC 9562) whose 74 free bits are derived from `seed`, so that the same sighting of the same
-    call always has the same id. The time part keeps ids in the order of `started_at`.
+    """A call_id: UUIDv7 (RFC 9562) whose free bits are those of a SHA-256 of `seed`, so that the same sighting of the
+    same call always has the same id. The time part keeps ids in the order of `started_at`.
     """
-    ms = max(0, int((started_at - EPOCH).total_seconds() * 1000)) & ((1 << 48) - 1)
-    bits = int.from_bytes(hashlib.blake2b(seed, digest_size=10).digest(), "big")
-    free_a, free_b = (bits >> 62) & 0xFFF, bits & ((1 << 62) - 1)
-    return f"{(ms << 80) | (7 << 76) | (free_a << 64) | (2 << 62) | free_b:032x}"
+    ms = max(0, (started_at - EPOCH) // timedelta(milliseconds=1)) & ((1 << 48) - 1)
+    free = bytearray(hashlib.sha256(seed).digest()[:10])
+    free[0] = free[0] & 0x0F | 0x70  # version 7
+    free[2] = free[2] & 0x3F | 0x80  # variant
+    return f"{ms:012x}{free.hex()}"
 
 
 def whole(values: Iterable[int | None]) -> int | None:

@@ -137,7 +137,7 @@ def _ids(digits: int) -> Callable[[Sequence[Any]], pa.Array]:
     return convert
 
 
-def _decimals(kind: pa.DataType, steps: Any, known: Any) -> pa.Array:
+def decimals(kind: pa.DataType, steps: Any, known: Any) -> pa.Array:
     """A decimal array from whole numbers of its smallest step: 128 bits each, the upper half being the sign."""
     wide = np.empty((len(steps), 2), np.int64)
     wide[:, 0] = steps
@@ -150,14 +150,14 @@ def _from_milliseconds(values: Sequence[Any]) -> pa.Array:
     floats = np.array([0 if v is None else v for v in values] if known is not None else values, np.float64)
     if not ((floats >= 0) & (floats < MS_MAX)).all():
         raise OverflowError(f"outside 0 to {MS_MAX} ms")
-    return _decimals(TYPES[Kind.MS], np.rint(floats * 1000).astype(np.int64), known)
+    return decimals(TYPES[Kind.MS], np.rint(floats * 1000).astype(np.int64), known)
 
 
 def _from_money(values: Sequence[Any]) -> pa.Array:
     known = _known(values)
     steps = [0 if value is None else int(value * _MONEY) for value in values]
     _within(steps, 1 - _MONEY_MAX, _MONEY_MAX - 1)
-    return _decimals(TYPES[Kind.MONEY], np.array(steps, np.int64), known)
+    return decimals(TYPES[Kind.MONEY], np.array(steps, np.int64), known)
 
 
 def _from_counts(values: Sequence[Any]) -> pa.Array:

@@ -86,6 +86,12 @@ class PriceBook:
         charge.price_id, charge.price_status = f"{call.provider}/stated", "priced"
         return charge
 
+    def planned(self, call: Call) -> tuple[str | None, Plan | None, bool]:
+        """(canonical model, the plan that charges calls such as this one on its day, whether certain hours differ)."""
+        requested, responded = call.request_model, call.response_model
+        entry = self._entry(call, requested, responded)
+        return entry.model, entry.plan, bool(entry.hours)
+
     def _charge(self, call: Call) -> Charge:
         if call.operation == "count_tokens":
             return Charge(_ZERO, "list", COUNTING_IS_FREE.price_id, "free", call.model, (), _ZERO)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
+from math import inf
 from typing import NamedTuple
 
 from tachograph.call import INPUT_PARTS, OUTPUT_PARTS
@@ -117,6 +118,12 @@ class Plan:
             + visible * rates[5]
             + reasoning * rates[6]
         )
+
+    def levels(self) -> list[tuple[int, float, tuple[int, ...]]]:
+        """(more input than this, up to this, the rates of the seven token parts) for each level."""
+        starts = [level.above for level in self._levels]
+        ends = [*starts[1:], inf]
+        return [(level.above, end, level.fast) for level, end in zip(self._levels, ends, strict=True)]
 
     def parts(self, used: Mapping[str, Quantity]) -> Sum:
         """The amount of whatever was used, without fee."""

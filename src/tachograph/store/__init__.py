@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
 
 from tachograph.call import Call
 from tachograph.series import Series
 from tachograph.store import ask as asking
-from tachograph.store import questions
+from tachograph.store import points, questions
 from tachograph.store.conditions import DIMENSIONS, Where
 from tachograph.store.engine import Engine, Limits
 from tachograph.store.errors import InUse, StoreError, Unknown
+from tachograph.store.linking import SpanLinks
 from tachograph.store.measures import MEASURES, Measure
 from tachograph.store.migration import Placement, migrate
 from tachograph.store.questions import Place, Stats, TableStats
@@ -30,6 +34,7 @@ __all__ = [
     "InUse",
     "Limits",
     "MEASURES",
+    "SpanLinks",
     "Measure",
     "Stats",
     "Store",
@@ -81,6 +86,22 @@ class Store:
     def write(self, calls: Sequence[Call], token: str) -> int:
         """Make `calls` durable; how many were new. Raises Refused, Busy or StoreError, see `Writer.write`."""
         return self._writer.write(calls, token)
+
+    def write_batch(self, batch: pa.RecordBatch, token: str, links: SpanLinks | None = None) -> pa.RecordBatch:
+        """Make the calls of a batch of `flow.batch.SCHEMA` durable; those that were new. See `Writer.write_batch`."""
+        return self._writer.write_batch(batch, token, links or SpanLinks())
+
+    def write_points(self, rows: Sequence[dict[str, Any]]) -> int:
+        """Make metric points durable; how many were new. See `store.points`."""
+        return points.write_points(self.engine, rows)
+
+    def reported(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
+        """What services reported about themselves in that time. See `store.points`."""
+        return points.reported(self.engine, since, until)
+
+    def sightings(self, call_id: str) -> list[Call]:
+        """The other sightings of that call, whichever of them counts."""
+        return questions.sightings(self.engine, call_id)
 
     def repair(self) -> dict[str, list[str]]:
         """Rebuild the days on which roll-ups and raw rows differ, while nobody else writes; those days by table."""

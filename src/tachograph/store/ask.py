@@ -246,6 +246,8 @@ def _sql(question: Question, plan: Plan | None, parameters: Parameters) -> str:
     source = _raw(question, parameters) if plan is None else _rolled(question, plan, parameters)
     keys = [f"l{i}" for i in range(len(labels))] + ["step_at"] * len(times)
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
+    if plan is not None and keys:  # a cell whose calls were all taken back is none
+        group += " HAVING sum(rolled.calls) != 0"
     most = min(question.limit or ROWS_MAX + 1, ROWS_MAX + 1)
     return f"SELECT {', '.join(labels + times + figures)}\nFROM {source}\n{group}\n{_order(question)}\nLIMIT {most}"
 
@@ -264,7 +266,7 @@ def _raw(question: Question, parameters: Parameters) -> str:
 
 def _rolled(question: Question, plan: Plan, parameters: Parameters) -> str:
     """The whole cells of the roll-up, and the ends of the range made into such cells from the raw rows."""
-    columns = sorted({column for measure in question.measures for column in measure.columns})
+    columns = sorted({"calls", *(column for measure in question.measures for column in measure.columns)})
     dimensions = tuple(name for name in plan.rollup.dimensions if name in {*question.dimensions, "outcome"})
     kept = conditions(question.where, parameters)
     since, until = parameters.moment(plan.since), parameters.moment(plan.until)

@@ -81,10 +81,12 @@ class Engine:
         with self._explained():
             return list(self._client().query(sql, dict(parameters or {}), settings).result_rows)
 
-    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> pa.Table:
-        """The answer of `sql` as an Arrow table: ids as bytes, times in UTC."""
+    def arrow(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, as_text: bool = True, **settings: Any
+    ) -> pa.Table:
+        """The answer of `sql` as an Arrow table: ids as bytes, times in UTC. as_text: strings are known to be text."""
         with self._explained():
-            return self._client().query_arrow(sql, dict(parameters or {}), settings, use_strings=True)
+            return self._client().query_arrow(sql, dict(parameters or {}) or None, settings, use_strings=as_text)
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Run a statement that answers nothing."""

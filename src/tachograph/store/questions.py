@@ -22,6 +22,7 @@ PAGE_CALLS_MAX = 10_000
 _FIELDS = ", ".join(column.name for column in COLUMNS)
 _FIRST_WINDOW = timedelta(hours=1)
 _WIDER = 8
+_NEAR_MS = 2 * 3_600_000
 
 Place = tuple[datetime, str]  # started_at and call_id of the last call of a page
 
@@ -61,6 +62,27 @@ def call_by_id(engine: Engine, call_id: str) -> Call | None:
     wanted = "WHERE call_id = toFixedString(unhex({id:String}), 16) LIMIT 1"
     found = _calls(engine.arrow(f"SELECT {_FIELDS} FROM calls {wanted}", {"id": plain}))
     return found[0] if found else None
+
+
+def sightings(engine: Engine, call_id: str) -> list[Call]:
+    """All other rows of the same call: what it counts for, or what it is counted by. ValueError for what is no id."""
+    call = call_by_id(engine, call_id)
+    if call is None:
+        return []
+    first = call.same_as or call.call_id
+    one = "toFixedString(unhex({first:String}), 16)"
+    wanted = f"WHERE (same_as = {one} OR call_id = {one})"
+    # Sightings of one call lie within the same hour or two: ids begin with the time.
+    near = "AND call_id BETWEEN toFixedString(unhex({low:String}), 16) AND toFixedString(unhex({high:String}), 16)"
+    ms = int(first[:12], 16)
+    bounds = {
+        name: max(0, ms + way * _NEAR_MS).to_bytes(6, "big").hex() + "00" * 10
+        for name, way in (("low", -1), ("high", 1))
+    }
+    rows = _calls(
+        engine.arrow(f"SELECT {_FIELDS} FROM calls {wanted} {near} ORDER BY call_id", {"first": first, **bounds})
+    )
+    return [row for row in rows if row.call_id != call.call_id]
 
 
 def page_of_calls(

@@ -48,6 +48,9 @@ ROLLUPS = (
     Rollup("day", "calls_day", 86400, SAME_EVERYWHERE + CHARGEBACK),
 )
 
+# What an insert is summed to before it reaches the three: their sums are made once, not three times. No table keeps it.
+CELLS = Rollup("cell", "calls_cells", 60, SAME_EVERYWHERE + CHARGEBACK)
+
 _TOKENS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS, "input_tokens", "output_tokens", "total_tokens")
 
 
@@ -60,6 +63,7 @@ def _sum(kind: str) -> str:
     return f"SimpleAggregateFunction(sum, {kind})"
 
 
+_COUNTED = "\nWHERE calls.same_as IS NULL"
 _HISTOGRAM = "SimpleAggregateFunction(sumMap, Map(Int16, UInt64))"
 
 
@@ -110,12 +114,48 @@ def filling(rollup: Rollup, names: Sequence[str] | None = None) -> str:
     wanted = SUMS if names is None else {name: SUMS[name] for name in names}
     made = [f"{start} AS time", *(f"calls.{name} AS {name}" for name in rollup.dimensions)]
     made += [f"{expression} AS {name}" for name, (_, expression) in wanted.items()]
-    return "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls AS calls\nWHERE calls.same_as IS NULL"
+    return "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls AS calls" + _COUNTED
 
 
 def grouping(rollup: Rollup) -> str:
     """The GROUP BY that closes `filling`."""
     return "GROUP BY time, " + ", ".join(rollup.dimensions)
+
+
+def folding(rollup: Rollup) -> str:
+    """The SELECT that makes cells of `rollup` from those of CELLS."""
+    start = f"toDateTime(intDiv(toUnixTimestamp(cells.time), {rollup.grain_seconds}) * {rollup.grain_seconds}, 'UTC')"
+    made = [f"{start} AS time", *(f"cells.{name} AS {name}" for name in rollup.dimensions)]
+    made += [f"{_summed(kind)}(cells.{name}) AS {name}" for name, (kind, _) in SUMS.items()]
+    return "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls_cells AS cells"
+
+
+def _summed(kind: str) -> str:
+    return "sumMap" if kind == _HISTOGRAM else "sum"
+
+
+def taking_back(rows: str) -> str:
+    """The statement that takes the calls `rows` (a condition) out of all roll-ups: their cells once more, negative.
+
+    Counts are unsigned and wrap around: adding 2^64 - n takes n away, in every order of merging.
+    """
+    taken = ["made.time", *(f"made.{name}" for name in CELLS.dimensions)]
+    taken += [_negative(name, kind) for name, (kind, _) in SUMS.items()]
+    names = ", ".join(("time", *CELLS.dimensions, *SUMS))
+    made = f"{filling(CELLS).removesuffix(_COUNTED)}\nWHERE {rows}\n{grouping(CELLS)}"
+    return f"INSERT INTO {CELLS.table} ({names}) SELECT {', '.join(taken)} FROM ({made}) AS made"
+
+
+def _negative(name: str, kind: str) -> str:
+    if kind == _HISTOGRAM:
+        return f"mapApply((k, v) -> (k, toUInt64(-toInt64(v))), made.{name})"
+    if "Decimal" in kind:
+        return f"-made.{name}"
+    return (
+        f"if(isNull(made.{name}), NULL, toUInt64(-toInt64(assumeNotNull(made.{name}))))"
+        if "Null" in kind
+        else (f"toUInt64(-toInt64(made.{name}))")
+    )
 
 
 def reconcile(engine: Engine, kept_days: Mapping[str, int | None]) -> dict[str, list[str]]:

@@ -77,17 +77,22 @@ _REASONS: dict[str, str] = {
 _NO_REASON = frozenset({"", "null", "finish_reason_unspecified", "unspecified", "not_finished"})
 
 
+def reason_of(word: str) -> str | None:
+    """One of FINISH_REASONS; None where the word says that there is no reason, `unknown` where nobody taught us."""
+    folded = word.strip().lower().replace("-", "_").replace(" ", "_")
+    return None if folded in _NO_REASON else _REASONS.get(folded, "unknown")
+
+
 def finished(found: Found, word: str) -> None:
     """Write the reason, ours and theirs. The first real reason wins over a later one of the same answer.
 
     OpenRouter sends one more chunk with a null reason and n > 1 sends one per choice: a `stop` never hides a
     `length`, a `tool_calls` or a filter that came before.
     """
-    folded = word.strip().lower().replace("-", "_").replace(" ", "_")
-    if folded in _NO_REASON:
-        return
-    reason = _REASONS.get(folded)
+    reason = reason_of(word)
     if reason is None:
+        return
+    if reason == "unknown":
         found.flags.add("finish_reason_unknown")
         reason = "other"
     if found.finish_reason in (None, "stop", "other"):

@@ -1,0 +1,232 @@
+"""The collector's one path: bodies of OTLP requests in, durable calls out, and every item accounted for.
+
+In: the bodies of many requests of one signal (`capture.otlp.Intake`). Out: what became of each, once the store has it.
+read -> judge -> complete and price -> store -> count -> show: each step is told what it needs, none waits for another.
+What it must never know: an attribute, a field path, SQL text of its own.
+
+A body that cannot be read refuses its request, not its neighbours. The ledger takes an item up when it is read, and
+closes it when the store, a refusal or a reason to ignore it has decided; where nothing could be decided (Busy), it is
+refused as `busy`: its sender was told to send it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tachograph.capture.otlp import Taken
+from tachograph.dialects import DIALECTS
+from tachograph.dialects.columns import Facts
+from tachograph.dialects.numbering import numbering
+from tachograph.dialects.protobuf import delimited
+from tachograph.dialects.render import render, settings, source
+from tachograph.dialects.rules import SpanLimits, Spans, judge
+from tachograph.flow import Busy, Refused
+from tachograph.health import Health
+from tachograph.normalise import Circumstances
+from tachograph.normalise.spans import from_spans
+from tachograph.pricing import PriceBook
+from tachograph.reported import Points, read_points
+from tachograph.store import SpanLinks, Store
+from tachograph.store.engine import Engine
+from tachograph.store.errors import StoreError
+
+_MESSAGES: dict[str, Any] = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
+_SOURCE = "otlp"
+RETRY_SECONDS = 5.0
+
+
+class SpanReader:
+    """Runs the query of `dialects` over bodies. Any thread may use it."""
+
+    def __init__(self, engine: Engine, limits: SpanLimits) -> None:
+        self._engine, self._limits = engine, limits
+        self._numbers = numbering(DIALECTS)
+        self._queries = {signal: render(signal, self._numbers) for signal in _MESSAGES}
+
+    def read(self, signal: str, bodies: Sequence[bytes]) -> Spans:
+        """What is in the bodies, judged. StoreError where one of them cannot be read."""
+        place = os.memfd_create("otlp")
+        try:
+            with os.fdopen(place, "wb", closefd=False) as file:
+                file.write(delimited(bodies))
+            sql = self._queries[signal].replace("{source}", source(f"/proc/self/fd/{place}"))
+            table = self._engine.arrow(sql, as_text=False, **settings(signal))
+        finally:
+            os.close(place)
+        return judge(Facts(table, self._numbers, DIALECTS), signal, DIALECTS, self._limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Who is told of newly stored calls: after they are durable, and never in their way."""
+
+    observe: Callable[[pa.RecordBatch], None]
+    publish: Callable[[pa.RecordBatch], None]
+
+
+class Collector:
+    """An `Intake`. One thread at a time, as the doors promise."""
+
+    def __init__(
+        self,
+        reader: SpanReader,
+        store: Store,
+        book: PriceBook,
+        health: Health,
+        attribution: dict[str, str],
+        now: Callable[[], datetime],
+        shown: Shown,
+    ) -> None:
+        self._reader, self._store, self._book, self._health = reader, store, book, health
+        self._attribution, self._now, self._shown = attribution, now, shown
+        # Rows and the counters that tell of them move together: a snapshot is taken between batches.
+        self.turn = threading.Lock()
+
+    def take(self, signal: str, bodies: Sequence[bytes]) -> Sequence[Taken | Refused]:
+        """See `Intake.take`."""
+        started = time.perf_counter()
+        with self.turn:
+            try:
+                answers = self._metrics(bodies) if signal == "metrics" else self._spans(signal, bodies)
+            except StoreError as failure:
+                logging.getLogger("tachograph").error("%s", failure)
+                raise Busy(str(failure), RETRY_SECONDS) from failure
+            finally:
+                self._health.change(
+                    ("batches_total", 1, ""), ("batch_seconds_total", time.perf_counter() - started, "")
+                )
+        return answers
+
+    def _spans(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
+        answers: list[Taken | Refused] = [Taken(0)] * len(bodies)
+        good = list(range(len(bodies)))
+        try:
+            spans = self._reader.read(signal, bodies)
+        except StoreError:
+            good, bad = _readable(signal, bodies)
+            for place in bad:
+                answers[place] = Refused(
+                    "malformed", f"the body is no {signal} request of OTLP: it breaks off or is damaged"
+                )
+            if not good:
+                return answers
+            spans = self._reader.read(signal, [bodies[place] for place in good])
+        for place, taken in zip(good, self._keep(signal, spans, len(good)), strict=True):
+            answers[place] = taken
+        return answers
+
+    def _keep(self, signal: str, spans: Spans, requests: int) -> list[Taken]:
+        """Store the calls, close the ledger, answer each request."""
+        items = len(spans.verdict)
+        self._health.change(("items_accepted_total", items, signal), ("items_in_flight", items, ""))
+        try:
+            batch = from_spans(spans, self._book, Circumstances(self._now(), _SOURCE, attribution=self._attribution))
+            new = self._store.write_batch(batch, secrets.token_hex(8), _links(spans) if signal == "traces" else None)
+        except BaseException:
+            self._health.change(("items_in_flight", -items, ""), ("items_refused_total", items, "busy"))
+            raise
+        counts = np.bincount(spans.verdict, minlength=len(spans.verdicts))
+        decided = [
+            _closing(word, int(count)) for word, count in zip(spans.verdicts, counts, strict=True) if word and count
+        ]
+        self._health.change(
+            ("items_in_flight", -items, ""),
+            ("items_stored_total", new.num_rows, ""),
+            ("items_deduplicated_total", len(spans.calls) - new.num_rows, ""),
+            *decided,
+            *_odd(new),
+        )
+        if new.num_rows:
+            self._shown.observe(new)
+            self._shown.publish(new)
+        return _answers(spans, requests)
+
+    def _metrics(self, bodies: Sequence[bytes]) -> list[Taken | Refused]:
+        answers: list[Taken | Refused] = []
+        read: list[Points] = []
+        for body in bodies:
+            try:
+                points = read_points(body, self._now())
+            except Refused as refused:
+                answers.append(refused)
+                continue
+            read.append(points)
+            answers.append(Taken(points.items))
+        items = sum(points.items for points in read)
+        rows = [row for points in read for row in points.rows]
+        self._health.change(("items_accepted_total", items, "metrics"), ("items_in_flight", items, ""))
+        try:
+            new = self._store.write_points(rows)
+        except BaseException:
+            self._health.change(("items_in_flight", -items, ""), ("items_refused_total", items, "busy"))
+            raise
+        self._health.change(
+            ("items_in_flight", -items, ""),
+            ("items_stored_total", new, ""),
+            ("items_deduplicated_total", len(rows) - new, ""),
+            ("items_ignored_total", items - len(rows), "not_a_model_metric"),
+        )
+        return answers
+
+
+def _readable(signal: str, bodies: Sequence[bytes]) -> tuple[list[int], list[int]]:
+    """Places of the bodies that are whole messages, and of those that are not."""
+    good, bad = [], []
+    for place, body in enumerate(bodies):
+        try:
+            _MESSAGES[signal].FromString(body)
+            good.append(place)
+        except DecodeError:
+            bad.append(place)
+    return good, bad
+
+
+def _links(spans: Spans) -> SpanLinks:
+    """The spans that are no calls and have one above them."""
+    others = np.ones(len(spans.verdict), bool)
+    others[spans.calls] = False
+    others &= spans.parent_ids.any(axis=1) & spans.span_ids.any(axis=1) & spans.trace_ids.any(axis=1)
+    return SpanLinks(spans.trace_ids[others], spans.span_ids[others], spans.parent_ids[others])
+
+
+def _closing(verdict: str, count: int) -> tuple[str, int, str]:
+    kind, _, reason = verdict.partition(":")
+    return f"items_{kind}_total", count, reason
+
+
+def _odd(batch: pa.RecordBatch) -> list[tuple[str, int, str]]:
+    flags = batch.column("flags").flatten().value_counts()
+    found = [("calls_flagged_total", entry["counts"].as_py(), entry["values"].as_py()) for entry in flags]
+    unpriced = sum(status == "unpriced_model" for status in batch.column("price_status").to_pylist())
+    return [*found, ("calls_unpriced_total", unpriced, "")] if unpriced else found
+
+
+def _answers(spans: Spans, requests: int) -> list[Taken]:
+    items = np.bincount(spans.request, minlength=requests)
+    refused = np.array([word.startswith("refused:") for word in spans.verdicts], bool)[spans.verdict]
+    rejected = np.bincount(spans.request[refused], minlength=requests)
+    messages: dict[int, str] = {}
+    for row in np.flatnonzero(refused).tolist():
+        messages.setdefault(int(spans.request[row]), _MEANINGS[spans.verdicts[spans.verdict[row]].partition(":")[2]])
+    return [Taken(int(items[place]), int(rejected[place]), messages.get(place, "")) for place in range(requests)]
+
+
+_MEANINGS = {
+    "too_many_attributes": "spans with too many attributes were refused: keep prompts and answers out of attributes",
+    "bad_ids": "spans without a trace id of 16 bytes and a span id of 8 bytes were refused: they cannot be told apart",
+    "bad_time": "spans whose start is no time from 1970 to 2106 were refused: set start_time_unix_nano",
+}

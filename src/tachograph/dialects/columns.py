@@ -1,0 +1,166 @@
+"""The engine's answer -> facts, a column at a time.
+
+In: the Arrow table that the query of `render` answers. Out: `Facts`: for every fact a column over the rows, and what
+the span itself says. Picking a fact is a scatter of the numbers of all attributes into one table of places.
+What it must never know: what follows from a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tachograph.dialects.facts import Dialect
+from tachograph.dialects.numbering import Numbering
+
+Floats = Any  # numpy float64, nan where unknown
+Words = Any  # pyarrow string array, null where unknown
+
+
+class Facts:
+    """Rows of spans with their facts. `dialect` holds the index of each row's vocabulary."""
+
+    def __init__(self, table: pa.Table, numbers: Numbering, dialects: Sequence[Dialect]) -> None:
+        table = table.combine_chunks()
+        self.columns: dict[str, Any] = {name: _whole(table.column(name)) for name in table.column_names}
+        self.rows = table.num_rows
+        self._numbers, self._dialects = numbers, dialects
+        self._picked: dict[str, Any] = {}
+        names = self.columns["ns"]
+        offsets = np.asarray(names.offsets)
+        flat = np.asarray(names.flatten())
+        self._floats = np.asarray(self.columns["numbers"].flatten())
+        self._texts = self.columns["texts"].flatten()
+        self._places = np.zeros((int(flat.max(initial=0)) + 1, self.rows), np.int32)
+        owner = np.repeat(np.arange(self.rows), np.diff(offsets))
+        # Backwards, so that of a name that is there twice the first one stays.
+        self._places[flat[::-1], owner[::-1]] = np.arange(len(flat), 0, -1)
+        self._flat_offsets = offsets - offsets[0] if len(offsets) else offsets
+        self.dialect = np.zeros(self.rows, np.int64)
+
+    def only(self, mask: Any) -> None:
+        """Keep the rows of the mask."""
+        rows = pa.array(np.flatnonzero(mask))
+        self.columns = {name: column.take(rows) for name, column in self.columns.items() if name not in _FLAT}
+        self._places = self._places[:, mask]
+        self.dialect = self.dialect[mask]
+        self.rows = len(rows)
+        self._picked = {}
+
+    def number(self, fact: str) -> Floats:
+        """The fact as floats; nan where it is not there."""
+        found = np.full(self.rows, np.nan)
+        places = self._pick(fact)
+        there = places > 0
+        found[there] = self._floats[places[there] - 1]
+        return found
+
+    def word(self, fact: str) -> Words:
+        """The fact as text; null where it is not there or empty."""
+        places = self._pick(fact)
+        if not places.any():
+            return pa.nulls(self.rows, pa.string())
+        return known(self._texts.take(pa.array(places - 1, mask=places == 0)))
+
+    def there(self, fact: str) -> Any:
+        """The rows that carry the fact, by index."""
+        return np.flatnonzero(self._pick(fact))
+
+    def said(self, column: str) -> Words:
+        """A text that the span, its scope or its resource says itself; null where it is empty."""
+        return known(self.columns[column])
+
+    def _pick(self, fact: str) -> Any:
+        if fact not in self._picked:
+            found = self._among(self._numbers.places[fact])
+            for index, dialect in enumerate(self._dialects):
+                own = self._numbers.own_places.get((dialect.name, fact))
+                if own is not None:
+                    found = np.where(self.dialect == index, self._among(own), found)
+            self._picked[fact] = found
+        return self._picked[fact]
+
+    def _among(self, numbers: Sequence[int]) -> Any:
+        found = np.zeros(self.rows, np.int32)
+        for number in numbers:
+            if number < len(self._places):
+                found = np.where(found == 0, self._places[number], found)
+        return found
+
+    def tags(self, row: int) -> list[tuple[str, str]]:
+        """Attribute names and values of a row's tags, whole names. Only before `only`."""
+        names = self.columns["tag_names"][row].as_py()
+        values = self.columns["texts"][row].as_py() if names else []
+        return [(_decoded(name), _decoded(value)) for name, value in zip(names, values, strict=True) if name]
+
+
+_FLAT = ("ns", "numbers")
+
+
+def _whole(column: Any) -> Any:
+    chunks = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return chunks.chunk(0) if isinstance(chunks, pa.ChunkedArray) else chunks
+
+
+def known(array: Any) -> Words:
+    """Bytes as text, null where empty; bytes that are no text are read as far as they are."""
+    try:
+        words = array.cast(pa.string())
+    except pa.ArrowInvalid:
+        words = pa.array([None if value is None else _decoded(value) for value in array.to_pylist()], pa.string())
+    return pc.if_else(pc.equal(pc.binary_length(words), 0), pa.scalar(None, pa.string()), words)
+
+
+def _decoded(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def codes(array: Any) -> tuple[Any, list[Any]]:
+    """(a code for each row, the distinct values): null is a value like any other."""
+    if isinstance(array, np.ndarray):
+        distinct, inverse = np.unique(array, return_inverse=True)
+        return inverse, distinct.tolist()
+    encoded = array.dictionary_encode(null_encoding="encode")
+    return np.asarray(encoded.indices), encoded.dictionary.to_pylist()
+
+
+def by_distinct(arrays: Sequence[Any], answer: Callable[..., Any]) -> tuple[Any, list[Any]]:
+    """(a code for each row, the answers): `answer` is asked once for each distinct row of values."""
+    combined: Any = None
+    values, sizes = [], []
+    for array in arrays:
+        code, distinct = codes(array)
+        combined = code.astype(np.int64) if combined is None else combined * len(distinct) + code
+        values.append(distinct)
+        sizes.append(len(distinct))
+    distinct_rows, inverse = np.unique(combined, return_inverse=True)
+    answers = []
+    for row in distinct_rows.tolist():
+        row_values = []
+        for options, size in zip(reversed(values), reversed(sizes), strict=True):
+            row, place = divmod(row, size)
+            row_values.append(options[place])
+        answers.append(answer(*reversed(row_values)))
+    return inverse, answers
+
+
+def spread(coded: tuple[Any, list[Any]]) -> Words:
+    """The answers of `by_distinct` as a column of text."""
+    inverse, answers = coded
+    return pa.array(answers, pa.string()).take(pa.array(inverse))
+
+
+def fixed(array: Any, width: int) -> tuple[Any, Any]:
+    """(bytes as a matrix, which rows are of that width and not all zero)."""
+    lengths = np.asarray(pc.binary_length(array))
+    right = lengths == width
+    found = np.zeros((len(array), width), np.uint8)
+    if right.any():
+        chosen = array.filter(pa.array(right))
+        flat = np.frombuffer(b"".join(chosen.to_pylist()), np.uint8) if len(chosen) else np.zeros(0, np.uint8)
+        found[right] = flat.reshape(-1, width)
+    return found, right & found.any(axis=1)

@@ -1,0 +1,114 @@
+"""What a table of a vocabulary may say: the facts that a span can carry, and what a row of a table means.
+
+In: nothing. Out: `Dialect`, the type of every table, and `FACTS`, the closed list of what can be read off a span.
+What it must never know: SQL, a price, a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Facts that are numbers, in the unit that their name ends with. `_s` facts become milliseconds when they are read.
+NUMBERS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read",
+    "cache_write",
+    "cache_write_5m",
+    "cache_write_1h",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image_input",
+    "image_output",
+    "embedding_tokens",
+    "ttft_s",
+    "ttft_ms",
+    "itl_mean_s",
+    "queue_s",
+    "server_s",
+    "duration_ms",
+    "status",
+    "attempt",
+    "max_output_tokens",
+    "temperature",
+)
+# The first of them are token counts: as they came, they are kept in `usage_raw`.
+TOKEN_COUNTS = NUMBERS[: NUMBERS.index("ttft_s")]
+# Facts that are words. `*_json` facts are JSON texts, out of which single counts are taken.
+WORDS = (
+    "operation",
+    "provider",
+    "host",
+    "vendor",
+    "request_model",
+    "response_model",
+    "any_model",
+    "response_id",
+    "request_id",
+    "operation_id",
+    "stream",
+    "finish",
+    "error",
+    "level",
+    "service_tier",
+    "speed",
+    "team",
+    "project",
+    "feature",
+    "customer",
+    "user_id",
+    "conversation_id",
+    "api_key_id",
+    "prompt_name",
+    "prompt_version",
+    "prompt_hash",
+    "experiment",
+    "arm",
+    "tag_list",
+    "first_token_at",
+    "usage_json",
+    "raw_usage_json",
+    "provider_json",
+    "invocation_json",
+    "metadata_json",
+)
+FACTS = (*NUMBERS, *WORDS)
+
+EVERY = ("*",)  # as `beside`: whatever the provider
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One vocabulary of spans or log records, as facts.
+
+    name: `api` becomes `otlp.<name>`. scopes: beginnings of instrumentation scope names. markers: attribute names any
+    of which decides for this vocabulary. resource: attributes of the resource that decide. fields: fact -> attribute
+    names, the first that is there wins. operations: word of a model call -> operation of Call. rollups: words of
+    spans that sum up others. unnamed: operation of a span that names none but carries the vocabulary's marks; empty:
+    such a span is no call. beside: providers whose cached tokens stand beside `input_tokens` instead of within it.
+    beside_scopes: the same, by scope; beside_without_details: by provider, unless the details of the input are there.
+    reasoning_beside: the same of reasoning and output, by provider. tags: beginnings of attribute names whose rest is
+    the name of a tag. first_token_events: span events that mark the first content. vantage: who saw it. provider: who
+    hosts where a span does not say. own: its attribute names are common words, which mean this in its spans alone.
+    """
+
+    name: str
+    fields: Mapping[str, tuple[str, ...]]
+    operations: Mapping[str, str]
+    scopes: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
+    resource: tuple[tuple[str, str], ...] = ()
+    rollups: frozenset[str] = frozenset()
+    unnamed: str = ""
+    beside: tuple[str, ...] = ()
+    beside_scopes: tuple[str, ...] = ()
+    beside_without_details: tuple[str, ...] = ()
+    reasoning_beside: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    first_token_events: tuple[str, ...] = ()
+    vantage: str = "client"
+    provider: str = ""
+    own: bool = False

@@ -1,0 +1,89 @@
+"""Attribute names -> small numbers, so that the engine compares integers.
+
+In: the tables. Out: `Numbering`: a number for every attribute name that means something, and for every fact the numbers
+under which it may be found, in order of precedence. Names that never compete share a number.
+What it must never know: SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tachograph.dialects.facts import NUMBERS, TOKEN_COUNTS, WORDS, Dialect
+
+OPERATION = "operation"
+TAG = 65535  # the number of every attribute that is a tag
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """keys: attribute name -> number. places: fact -> numbers, the first that is there wins. own_places: (dialect,
+    fact) -> numbers that count in that dialect alone. token_counts: the last number of a token count, which come
+    first. words_from: the first number of a fact that is a word.
+    """
+
+    keys: Mapping[str, int]
+    places: Mapping[str, tuple[int, ...]]
+    own_places: Mapping[tuple[str, str], tuple[int, ...]]
+    token_counts: int
+    words_from: int
+
+
+def numbering(dialects: Sequence[Dialect]) -> Numbering:
+    """The numbers. ValueError where one attribute name stands for two facts."""
+    keys: dict[str, int] = {}
+    facts_of: dict[str, str] = {}
+    places: dict[str, tuple[int, ...]] = {}
+    own: dict[tuple[str, str], tuple[int, ...]] = {}
+    following, words_from, token_counts = 1, 0, 0
+    for facts in (NUMBERS, WORDS):
+        words_from = following
+        for fact in facts:
+            ranks = {} if fact == OPERATION else _ranks(fact, dialects)
+            for key in ranks:
+                if facts_of.setdefault(key, fact) != fact:
+                    raise ValueError(f"{key} is both {facts_of[key]} and {fact}: name it once")
+            used = sorted(set(ranks.values()))
+            numbers = {rank: following + place for place, rank in enumerate(used)}
+            keys.update({key: numbers[rank] for key, rank in ranks.items()})
+            places[fact] = tuple(numbers[rank] for rank in used)
+            following += len(used)
+            following = _number_own(fact, dialects, keys, own, following)
+            if fact == TOKEN_COUNTS[-1]:
+                token_counts = following - 1
+    return Numbering(keys, places, own, token_counts, words_from)
+
+
+def _number_own(
+    fact: str,
+    dialects: Sequence[Dialect],
+    keys: dict[str, int],
+    own: dict[tuple[str, str], tuple[int, ...]],
+    following: int,
+) -> int:
+    """Names that count in their dialect alone: all of a dialect of common words, and what each calls its operation."""
+    for dialect in dialects:
+        if (dialect.own or fact == OPERATION) and fact in dialect.fields:
+            for key in dialect.fields[fact]:
+                if key not in keys:
+                    keys[key] = following
+                    following += 1
+            own[dialect.name, fact] = tuple(keys[key] for key in dialect.fields[fact])
+    return following
+
+
+def _ranks(fact: str, dialects: Sequence[Dialect]) -> dict[str, int]:
+    """Attribute name -> its place among the names of the fact: behind all that any table puts before it."""
+    lists = [dialect.fields[fact] for dialect in dialects if fact in dialect.fields and not dialect.own]
+    ranks = {key: 0 for names in lists for key in names}
+    for _ in range(len(ranks) + 1):
+        changed = False
+        for names in lists:
+            for before, behind in pairwise(names):
+                if ranks[behind] <= ranks[before]:
+                    ranks[behind], changed = ranks[before] + 1, True
+        if not changed:
+            return ranks
+    raise ValueError(f"the tables disagree about the order of the names of {fact}")

@@ -1,0 +1,73 @@
+"""Calls by the column -> one Arrow record batch, where no Call was ever an object.
+
+In: numpy and Arrow columns under the names of fields. Out: a record batch of `flow.batch.SCHEMA`.
+What it must never know: where columns come from, what a field means.
+
+A column is, by Kind: ids, bytes as a matrix with the rows that have one; counts, milliseconds and numbers, floats
+with nan for unknown; times, whole microseconds since 1970; money, whole steps of 10^-10 with the rows that have one;
+words, an Arrow array of text with nulls; flags, bools; sets of words, an Arrow array of lists; maps, a list of dicts.
+A field without a column takes its default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tachograph.call import COLUMNS, Call, Column, Kind
+from tachograph.flow.batch import MS_MAX, SCHEMA, TYPES, decimals
+
+_DEFAULTS = {field.name: getattr(Call(), field.name) for field in dataclasses.fields(Call)}
+_WORDS = (Kind.WORD, Kind.TEXT, Kind.JSON)
+
+
+def from_columns(columns: Mapping[str, Any], rows: int) -> pa.RecordBatch:
+    """The record batch of `rows` calls."""
+    arrays = [
+        _array(column, columns[column.name]) if column.name in columns else _default(column, rows) for column in COLUMNS
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _default(column: Column, rows: int) -> pa.Array:
+    value = _DEFAULTS[column.name]
+    kind = TYPES[column.kind]
+    if value is None:
+        return pa.nulls(rows, kind)
+    if column.kind is Kind.MAP:
+        return pa.array([[]] * rows, kind)
+    if column.kind is Kind.WORDS:
+        return pa.array([[]] * rows, kind)
+    return pa.repeat(pa.scalar(value, kind), rows)
+
+
+def _array(column: Column, value: Any) -> pa.Array:
+    kind = column.kind
+    if kind in _WORDS:
+        return pc.coalesce(value, pa.scalar(_DEFAULTS[column.name], pa.string())) if column.required else value
+    if kind in (Kind.ID16, Kind.ID8):
+        return _ids(kind, *value)
+    if kind in (Kind.COUNT, Kind.SMALL):
+        return pa.array(np.nan_to_num(value).astype(np.int64), mask=np.isnan(value)).cast(TYPES[kind])
+    if kind is Kind.MS:
+        known = ~np.isnan(value) & (value < MS_MAX)
+        return decimals(TYPES[kind], np.rint(np.where(known, value, 0) * 1000).astype(np.int64), known)
+    if kind is Kind.MONEY:
+        return decimals(TYPES[kind], *value)
+    if kind is Kind.NUMBER:
+        return pa.array(value, TYPES[kind], mask=np.isnan(value))
+    if kind is Kind.TIME:
+        return pa.array(value, pa.int64()).cast(TYPES[kind])
+    if kind is Kind.MAP:
+        return pa.array([list(item.items()) for item in value], TYPES[kind])
+    return value if isinstance(value, pa.Array) else pa.array(value, TYPES[kind])
+
+
+def _ids(kind: Kind, matrix: Any, known: Any) -> pa.Array:
+    buffers = [pa.py_buffer(np.packbits(known, bitorder="little")), pa.py_buffer(np.ascontiguousarray(matrix))]
+    return pa.Array.from_buffers(TYPES[kind], len(matrix), buffers)

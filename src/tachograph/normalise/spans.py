@@ -1,0 +1,268 @@
+"""Spans -> complete Calls, a batch at a time: what `from_exchange` is for one exchange.
+
+In: the columns that `dialects` read off the spans, the price book, who is asking by default, when they were accepted.
+Out: a record batch of complete calls: id, folded words, totals, canonical model, cost.
+What it must never know: an attribute's name, SQL.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tachograph.call import EPOCH, INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS, Call
+from tachograph.dialects.columns import by_distinct, spread
+from tachograph.dialects.rules import Spans
+from tachograph.flow.columns import from_columns
+from tachograph.normalise import Circumstances
+from tachograph.pricing import PriceBook
+from tachograph.pricing.bulk import PARTS, Bills, bill
+from tachograph.wire.errors import classify
+from tachograph.wire.finish import reason_of
+
+_DAY_US = 86_400 * 10**6
+_ATTRIBUTION = ("service", "environment", "region", "team", "project")
+
+
+def from_spans(spans: Spans, book: PriceBook, circumstances: Circumstances) -> pa.RecordBatch:
+    """The calls of a batch of spans, in their order."""
+    columns = dict(spans.columns)
+    rows = len(spans.calls)
+    flags: dict[str, Any] = dict(columns.pop("flags"))
+    columns["received_at"] = np.full(rows, _microseconds(circumstances.received_at))
+    columns["call_id"] = (ids(columns, rows), np.ones(rows, bool))
+    _outcome(columns, flags)
+    _totals(columns, flags)
+    columns["price_context"] = [{"speed": speed} if speed else {} for speed in columns.pop("speed").to_pylist()]
+    for name in _ATTRIBUTION:
+        if circumstances.attribution.get(name):
+            columns[name] = pc.fill_null(columns[name], circumstances.attribution[name])
+    _from_tags(columns)
+    _price(columns, rows, book, flags)
+    columns["flags"] = _flags(flags, rows)
+    return from_columns(columns, rows)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def ids(columns: Mapping[str, Any], rows: int) -> Any:
+    """The ids, see `call.derive_id`, from the ids of trace and span; of what has none, from what it says."""
+    traces, traced = columns["trace_id"]
+    spans, spanned = columns["span_id"]
+    seeds = np.hstack([traces, spans]).tobytes()
+    digest = hashlib.sha256
+    own = traced & spanned
+    if own.all():
+        digests = [digest(seeds[at : at + 24]).digest() for at in range(0, 24 * rows, 24)]
+    else:
+        said = _said(columns, rows)
+        digests = [
+            digest(seeds[24 * row : 24 * row + 24] if own[row] else said[row].encode()).digest() for row in range(rows)
+        ]
+    free = np.frombuffer(b"".join(digests), np.uint8).reshape(rows, 32)
+    found = np.empty((rows, 16), np.uint8)
+    ms = (columns["started_at"] // 1000).astype(">i8")
+    found[:, :6] = np.frombuffer(ms.tobytes(), np.uint8).reshape(rows, 8)[:, 2:]
+    found[:, 6:] = free[:, :10]
+    found[:, 6] = found[:, 6] & 0x0F | 0x70
+    found[:, 8] = found[:, 8] & 0x3F | 0x80
+    return found
+
+
+def _said(columns: Mapping[str, Any], rows: int) -> list[str]:
+    """What tells records without ids apart: the provider's id of the request, else all that they say."""
+    requests = columns["request_id"].to_pylist()
+    names = ("api", "conversation_id", "request_model", "usage_raw", "error_word")
+    rest = zip(*(columns[name].to_pylist() for name in names), columns["started_at"].tolist(), strict=True)
+    return [f"request {request}" if request else repr(said) for request, said in zip(requests, rest, strict=True)]
+
+
+def _outcome(columns: dict[str, Any], flags: dict[str, Any]) -> None:
+    """Words of failure and of the end -> ours. A filtered answer is an error, as everywhere."""
+    failed, words, status = columns.pop("failed"), columns.pop("error_word"), columns["status"]
+
+    def told(failure: bool, word: str | None, code: float, finish: str | None) -> tuple[Any, ...]:
+        reason = reason_of(finish) if finish else None
+        number = int(code) if code == code else int(word) if word and word.isdigit() and len(word) == 3 else None
+        if failure:
+            kind = classify([word] if word else [], "", number)
+            code_word = word or (str(number) if number else None)
+            return "aborted" if kind == "cancelled" else "error", kind, code_word, _plain(reason), number
+        if reason in ("content_filter", "error"):
+            kind = "content_filter" if reason == "content_filter" else "provider_error"
+            return "error", kind, finish, reason, number
+        return "ok", None, None, _plain(reason), number
+
+    inverse, answers = by_distinct([failed, words, status, columns["finish_word"]], told)
+    for place, name in enumerate(("outcome", "error_type", "error_code", "finish_reason")):
+        columns[name] = spread((inverse, [answer[place] for answer in answers]))
+    columns["status"] = np.array([np.nan if a[4] is None else a[4] for a in answers], float)[inverse]
+    unknown = [reason_of(word or "") == "unknown" for word in columns["finish_word"].unique().to_pylist()]
+    if any(unknown):
+        flags["finish_reason_unknown"] = np.array(
+            [reason_of(word or "") == "unknown" for word in columns["finish_word"].to_pylist()]
+        )
+    del columns["finish_word"]
+
+
+def _plain(reason: str | None) -> str | None:
+    return "other" if reason == "unknown" else reason
+
+
+def _totals(columns: dict[str, Any], flags: dict[str, Any]) -> None:
+    inputs = [columns[name] for name in INPUT_PARTS]
+    outputs = [columns[name] for name in OUTPUT_PARTS]
+    columns["input_tokens"], columns["output_tokens"] = _sum(inputs), _sum(outputs)
+    there = ~np.isnan(columns["input_tokens"])
+    spoken = there | ~np.isnan(columns["output_tokens"])
+    total = np.nan_to_num(columns["input_tokens"]) + np.nan_to_num(columns["output_tokens"])
+    columns["total_tokens"] = np.where(there, total, np.nan)
+    columns["usage_source"] = pa.array(["missing", "reported"]).take(pa.array(spoken.astype(np.int64)))
+    nobody = pc.and_(pc.is_null(columns["request_model"]), pc.is_null(columns["response_model"]))
+    flags["model_missing"] = np.asarray(nobody)
+    after = columns["duration_ms"] - columns["ttft_ms"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = np.round(after / (columns["output_tokens"] - 1), 3)
+        columns["tpot_ms"] = np.where((columns["output_tokens"] > 1) & (after >= 0) & columns["streamed"], each, np.nan)
+    columns["model"] = pc.coalesce(columns["response_model"], columns["request_model"])
+
+
+def _sum(parts: Sequence[Any]) -> Any:
+    known = np.any([~np.isnan(part) for part in parts], axis=0)
+    return np.where(known, np.sum([np.nan_to_num(part) for part in parts], axis=0), np.nan)
+
+
+def _from_tags(columns: dict[str, Any]) -> None:
+    """Who is asking, where it was only attached as a tag of that name."""
+    rows = [row for row, tags in enumerate(columns["tags"]) if tags]
+    if not rows:
+        return
+    for name, spellings in _TAGGED.items():
+        values = columns[name].to_pylist()
+        changed = False
+        for row in rows:
+            if values[row] is None:
+                tags = columns["tags"][row]
+                values[row] = next((tags[spelling] for spelling in spellings if tags.get(spelling)), None)
+                changed = changed or values[row] is not None
+        if changed:
+            columns[name] = pa.array(values, pa.string())
+
+
+_TAGGED: dict[str, tuple[str, ...]] = {
+    "team": ("team", "team_id"),
+    "project": ("project", "project_id"),
+    "feature": ("feature",),
+    "customer": ("customer", "customer_id", "tenant", "tenant_id"),
+    "user_id": ("user_id", "userId", "user"),
+    "conversation_id": ("session_id", "sessionId", "conversation_id"),
+    "experiment": ("experiment",),
+    "arm": ("arm",),
+    "environment": ("environment",),
+}
+
+
+def _price(columns: dict[str, Any], rows: int, book: PriceBook, flags: dict[str, Any]) -> None:
+    """Cost, price row, canonical model: by the column where it is plain, else call by call."""
+    groups: list[Call] = []
+
+    def group(*key: Any) -> int:
+        groups.append(_asked(*key))
+        return len(groups) - 1
+
+    speeds = pa.array([context.get("speed") for context in columns["price_context"]], pa.string())
+    days = columns["started_at"] // _DAY_US
+    names = ("provider", "request_model", "response_model", "service_tier", "operation")
+    inverse, answers = by_distinct([*(columns[name] for name in names), speeds, days], group)
+    group_of = np.array(answers, np.int64)[inverse]
+    counts = np.array([columns[name] for name in PARTS])
+    bills = bill(book, groups, group_of, counts)
+    media = np.any([np.nan_to_num(columns[name]) > 0 for name in MODALITY_PARTS], axis=0)
+    counted = np.array([call.operation == "count_tokens" for call in groups], bool)[group_of]
+    _write(columns, bills, group_of, flags)
+    rest = np.flatnonzero(~bills.plain | media | counted)
+    if len(rest):
+        _price_singly(columns, rest.tolist(), [groups[index] for index in group_of[rest]], book, flags)
+
+
+def _asked(
+    provider: str,
+    requested: str | None,
+    responded: str | None,
+    tier: str | None,
+    operation: str,
+    speed: str | None,
+    day: int,
+) -> Call:
+    return Call(
+        provider=provider,
+        request_model=requested,
+        response_model=responded,
+        service_tier=tier,
+        operation=operation,
+        price_context={"speed": speed} if speed else {},
+        started_at=EPOCH + timedelta(days=day),
+    )
+
+
+def _write(columns: dict[str, Any], bills: Bills, group_of: Any, flags: dict[str, Any]) -> None:
+    there = pa.array(bills.known)
+    rows = pa.array(group_of)
+
+    def where_known(values: list[str | None]) -> Any:
+        return pc.if_else(there, pa.array(values, pa.string()).take(rows), pa.scalar(None, pa.string()))
+
+    columns["cost_usd"] = (bills.steps, bills.known)
+    columns["cost_source"] = where_known(bills.sources)
+    columns["price_id"] = where_known(bills.price_ids)
+    columns["model"] = pc.coalesce(pa.array(bills.models, pa.string()).take(rows), columns["model"])
+    unstated = np.array(["unpriced_model" if unpriced else "unknown_usage" for unpriced in bills.unpriced])[group_of]
+    silent = np.isnan(np.array([columns[name] for name in PARTS])).all(axis=0)
+    status = np.where(bills.known, "priced", np.where(silent, "unknown_usage", unstated))
+    columns["price_status"] = pa.array(status.tolist(), pa.string())
+    for word in {word for words in bills.flags for word in words}:
+        holds = np.array([word in words for words in bills.flags], bool)[group_of]
+        flags[word] = flags.get(word, False) | (holds & bills.known)
+    for word, holds in bills.odd.items():
+        flags[word] = flags.get(word, False) | (holds & bills.known)
+
+
+_CHARGED = ("cost_source", "price_id", "price_status", "model")
+
+
+def _price_singly(
+    columns: dict[str, Any], rows: Sequence[int], likes: Sequence[Call], book: PriceBook, flags: dict[str, Any]
+) -> None:
+    steps, priced = columns["cost_usd"]
+    changed = {name: columns[name].to_pylist() for name in _CHARGED}
+    for row, like in zip(rows, likes, strict=True):
+        counts = {name: columns[name][row] for name in (*PARTS, *MODALITY_PARTS)}
+        known: dict[str, Any] = {name: int(count) for name, count in counts.items() if count == count}
+        moment = EPOCH + timedelta(microseconds=int(columns["started_at"][row]))
+        charge = book.charge(dataclasses.replace(like, started_at=moment, **known))
+        priced[row] = charge.cost_usd is not None
+        steps[row] = int(charge.cost_usd.scaleb(10)) if charge.cost_usd is not None else 0
+        for name in _CHARGED[:3]:
+            changed[name][row] = getattr(charge, name)
+        changed["model"][row] = charge.model or changed["model"][row]
+        for word in charge.flags:
+            flags.setdefault(word, np.zeros(len(steps), bool))[row] = True
+    columns.update({name: pa.array(values, pa.string()) for name, values in changed.items()})
+
+
+def _flags(flags: Mapping[str, Any], rows: int) -> Any:
+    """Sets of words from one column of bools a word."""
+    found: list[list[str]] = [[] for _ in range(rows)]
+    for word in sorted(flags):
+        for row in np.flatnonzero(np.broadcast_to(flags[word], rows)).tolist():
+            found[row].append(word)
+    return pa.array(found, pa.list_(pa.string()))

@@ -1,0 +1,92 @@
+"""What was stored lately, in a few bits a key: whether the store must be asked at all.
+
+In: keys (64-bit). Out: "surely not" or "perhaps". It holds no key: a chain of Bloom filters, the oldest of which is
+forgotten when there are too many.
+What it must never know: what a key stands for, a clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+GENERATION_KEYS = 2**21
+GENERATIONS_MAX = 32  # 67 million keys, 128 MB
+_BITS = 2**25  # 16 a key
+_HASHES = 6  # perhaps, though it was not: one of 10,000 keys and generation
+
+
+class Recent:
+    """A set that may only err by saying yes."""
+
+    def __init__(self) -> None:
+        self._generations: list[_Generation] = []
+        self.forgotten_until = 0  # the largest `at` of all keys that were forgotten
+
+    def add(self, keys: Any, at: int) -> None:
+        """Remember keys; `at`: the largest time among them."""
+        for start in range(0, len(keys), GENERATION_KEYS):
+            piece = keys[start : start + GENERATION_KEYS]
+            if not self._generations or self._generations[-1].keys + len(piece) > GENERATION_KEYS:
+                self._generations.append(_Generation())
+            self._generations[-1].add(piece, at)
+        while len(self._generations) > GENERATIONS_MAX:
+            self.forgotten_until = max(self.forgotten_until, self._generations.pop(0).until)
+
+    def perhaps(self, keys: Any) -> Any:
+        """For each key: False where it was surely not remembered."""
+        found = np.zeros(len(keys), bool)
+        for generation in self._generations:
+            found |= generation.perhaps(keys)
+        return found
+
+
+class _Generation:
+    def __init__(self) -> None:
+        self._bits = np.zeros(_BITS // 8, np.uint8)
+        self.keys = 0
+        self.until = 0
+
+    def add(self, keys: Any, at: int) -> None:
+        for place in _places(keys):
+            np.bitwise_or.at(self._bits, place >> 3, (1 << (place & 7)).astype(np.uint8))
+        self.keys += len(keys)
+        self.until = max(self.until, at)
+
+    def perhaps(self, keys: Any) -> Any:
+        found = np.ones(len(keys), bool)
+        for place in _places(keys):
+            found &= (self._bits[place >> 3] >> (place & 7).astype(np.uint8)) & 1 == 1
+        return found
+
+
+def _places(keys: Any) -> list[Any]:
+    low, high = keys & np.uint64(0xFFFFFFFF), (keys >> np.uint64(32)) | np.uint64(1)
+    mask = np.uint64(_BITS - 1)
+    return [((low + np.uint64(turn) * high) & mask).astype(np.int64) for turn in range(_HASHES)]
+
+
+def mixed(keys: Any) -> Any:
+    """Keys whose bits are spread evenly (splitmix64)."""
+    with np.errstate(over="ignore"):
+        keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return keys ^ (keys >> np.uint64(31))
+
+
+def of_bytes(array: pa.Array, width: int) -> Any:
+    """A key for each value of a column of fixed bytes; of a null, 0."""
+    filled = array.fill_null(b"\0" * width) if array.null_count else array
+    raw = np.frombuffer(filled.buffers()[1], np.uint8)[array.offset * width : (array.offset + len(array)) * width]
+    words = np.ascontiguousarray(raw).view(np.uint64).reshape(len(array), width // 8)
+    return mixed(words[:, 0] ^ (words[:, -1] * np.uint64(0x9E3779B97F4A7C15)))
+
+
+def of_texts(array: pa.Array) -> Any:
+    """A key for each text; of a null, 0."""
+    values = array.fill_null("").to_numpy(zero_copy_only=False)
+    keys = pd.util.hash_array(values, categorize=False).astype(np.uint64)
+    return np.where(values == "", np.uint64(0), keys)
