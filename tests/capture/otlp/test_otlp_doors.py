@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 import socket
 import ssl
@@ -18,6 +19,7 @@ from tests.capture.otlp.test_otlp_grpc import export
 from tests.capture.otlp.test_otlp_http import PROTOBUF
 
 from tachograph.access import Tls
+from tachograph.capture.otlp.limits import DoorLimits
 from tachograph.capture.otlp.listen import split
 from tachograph.config import SettingsError
 from tachograph.flow import Refused
@@ -147,3 +149,12 @@ def test_the_doors_can_be_opened_again_at_once() -> None:
             await asyncio.sleep(0)
 
     run(test())
+
+
+def test_limits_that_let_nothing_through_are_named() -> None:
+    assert DoorLimits(gather_seconds=0).gather_seconds == 0
+    for field in dataclasses.fields(DoorLimits):
+        with pytest.raises(ValueError, match=f"{field.name} is -1: give a number above 0"):
+            DoorLimits(**{field.name: -1})
+    with pytest.raises(ValueError, match="batch_requests_max is 0"):
+        DoorLimits(batch_requests_max=0)

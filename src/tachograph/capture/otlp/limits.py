@@ -6,6 +6,7 @@ What it must never know: what is inside a request, a socket, a clock.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from dataclasses import dataclass
 
@@ -44,6 +45,13 @@ class DoorLimits:
     request_seconds_max: float = 30.0
     idle_seconds_max: float = 120.0
     stop_seconds_max: float = 10.0
+
+    def __post_init__(self) -> None:
+        """ValueError, in one line, for a limit that lets nothing through."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 0 or (value == 0 and field.name != "gather_seconds"):
+                raise ValueError(f"{field.name} is {value}: give a number above 0")
 
 
 class InFlight:
