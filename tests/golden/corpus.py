@@ -20,7 +20,7 @@ from google.protobuf.json_format import MessageToDict
 from listed import Package
 from recorder import Case
 
-from golden import ROOT, named, record, version
+from golden import ROOT, named, pinned, record
 
 CORPUS = ROOT / "tests" / "corpus" / "otlp" / "golden"
 _IDS = {"traceId", "spanId", "parentSpanId"}
@@ -59,7 +59,7 @@ def _anonymous(text: str) -> str:
 
 def files(package: Package, cases: list[Case]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, content) of every file of a package's recording."""
-    head = {"package": f"{package.distribution}=={version(package)}"}
+    head = {"package": pinned(package)}
     last_metrics: list[Any] = []
     for case in cases:
         last_metrics = case.messages["metrics"][-1:] or last_metrics

@@ -7,6 +7,7 @@ name such a fact in any vocabulary. No reader of the product is asked.
 A fact of `calls` is the truth where every sighting of the call states it, and null where none does. `some_sightings`
 has the facts that only some of them state. Where telemetry states something else than the truth, the fact is what it
 states and `truth` says what really was (one sighting), or `untrue` says what the odd sighting states (several).
+`only_in_text`: told by the words of a message alone; a reader may leave it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ KEYS = {
     r"|usage_details#(input|prompt_tokens|input_tokens)$",
     "output_tokens": r"usage\.(output|completion)_?[tT]okens$|token_count\.completion$"
     r"|usage_details#(output|completion_tokens|output_tokens)$",
-    "cache_read": r"cache_?[rR]ead(?!.*(write|creation))|cached_?[tT]okens|cachedInputTokens|cached_content",
-    "cache_write": r"cache_?([wW]rite|creation)(?!.*ephemeral)(?!.*_[51][mh])",
+    "cache_read": r"cache_?[rR]ead(?!.*(write|creation))|cached_?[tT]okens|cached(Input|Prompt)Tokens|cached_content",
+    "cache_write": r"cache_?([wW]rite|[cC]reation)(?!.*ephemeral)(?!.*_[51][mh])",
     "output_reasoning": r"reasoning|thinking_tokens|thoughts",
     "streamed": r"is_streaming$|request\.stream(ing)?$|invocation_parameters#stream$",
     "status": r"^http\.(response\.)?status_code$|error\.code$",
@@ -45,10 +46,20 @@ _KEYS = {fact: re.compile(pattern) for fact, pattern in KEYS.items()}
 _LIFETIME = re.compile(r"cache_creation_(5m|1h)$")
 _TOTAL = re.compile(r"total_?[tT]okens$|token_count\.total$|usage_details#total$")
 _NESTED = re.compile(r"invocation_parameters$|usage_details$|usage\.raw$|providerMetadata$")
-_ROLL_UPS = {"invoke_agent", "invoke_workflow", "execute_tool", "execute_task", "create_agent", "agent_step"}
+_ROLL_UPS = {
+    "invoke_agent",
+    "invoke_workflow",
+    "execute_tool",
+    "execute_task",
+    "create_agent",
+    "agent_step",
+    "framework",
+}
+_MESSAGE = "exception.message"
+_FAILURES = re.compile(r"^error\.(type|code)$|status_code$|provider\.error\.code$")
 _WORDS = {
     "rate_limited": r"429|[Rr]ate_?[Ll]imit|Throttling",
-    "provider_error": r"\b500\b|InternalServer|server_error",
+    "provider_error": r"\b500\b|InternalServerError|InternalServerException|server_error",
     "client_bad_request": r"\b400\b|BadRequest|invalid_request",
 }
 _OUTCOMES = {429: "rate_limited", 500: "provider_error", 400: "client_bad_request", 503: "provider_overloaded"}
@@ -57,15 +68,20 @@ _OUTCOMES = {429: "rate_limited", 500: "provider_error", 400: "client_bad_reques
 def expected(case: Case, note: str = "", halves: bool = False) -> dict[str, Any]:
     """The object of `<case>.expected.json`. halves: the spans of a case are parts of one sighting."""
     spans = [span for span in _spans(case.messages["traces"]) if is_call(span)]
-    if halves and len(spans) > len(case.served) == 1:
-        facts = {key: value for span in sorted(spans, key=lambda span: span["end"]) for key, value in span["facts"].items()}
+    if halves and len(spans) > 1:
+        facts = {
+            key: value for span in sorted(spans, key=lambda span: span["end"]) for key, value in span["facts"].items()
+        }
         spans = [spans[-1] | {"facts": facts}]
         note = f"{note} {HALVES}".strip()
-    pairs = list(_matched(case.served, spans))
+    served = [one for one in case.served if not (one.scenario.once and one.status != 200)]  # the client tried again
+    pairs = list(_matched(served, spans))
     calls = [_call(served, sightings) for served, sightings in pairs]
     kept = [(call, truth(served)) for call, (served, _) in zip(calls, pairs, strict=True) if call]
     silent = sorted({fact for call, true in kept for fact in true if call.get(fact, 0) is None and true[fact]})
     notes = [note, f"Not stated: {', '.join(silent)}." if silent else ""]
+    guessed = any(true["input_tokens"] is None and call.get("input_tokens") for call, true in kept)
+    notes.append("The provider did not count: the package estimates, and says so nowhere." if guessed else "")
     notes.append("No span tells of the call." if len(kept) < len(calls) else "")
     return {"calls": [call for call, _ in kept], "note": " ".join(filter(None, notes))}
 
@@ -92,6 +108,7 @@ def _call(served: Served, sightings: list[dict[str, Any]]) -> dict[str, Any]:
     call: dict[str, Any] = {"provider": served.provider, "operation": _operation(served, sightings)}
     some: dict[str, Any] = {}
     untrue: dict[str, Any] = {}
+    text: dict[str, Any] = {}
     real: dict[str, Any] = {}
     for fact, true in truth(served).items():
         stated = [states(span["facts"], fact, true, served) for span in sightings]
@@ -114,12 +131,21 @@ def _call(served: Served, sightings: list[dict[str, Any]]) -> dict[str, Any]:
     call["outcome"] = "ok" if served.status == 200 else "error"
     if served.status != 200:
         word = _OUTCOMES[served.status]
-        said = [re.search(_WORDS[word], json.dumps(span["facts"]) + span["said"]) is not None for span in sightings]
-        call |= {"error_type": word} if all(said) else {} if any(said) else {"error_type": None}
-        some |= {"error_type": word} if any(said) and not all(said) else {}
+        told = {how_told(span, _WORDS[word]) for span in sightings}
+        call |= {"error_type": word} if told == {"fact"} else {"error_type": None} if told == {""} else {}
+        some |= {"error_type": word} if "fact" in told and len(told) > 1 else {}
+        text |= {"error_type": word} if "text" in told and "fact" not in told else {}
     call["sightings"] = len(sightings)
-    extra = {"some_sightings": some, "untrue": untrue, "truth": real}
+    extra = {"some_sightings": some, "untrue": untrue, "truth": real, "only_in_text": text}
     return call | {name: facts for name, facts in extra.items() if facts}
+
+
+def how_told(span: dict[str, Any], words: str) -> str:
+    """Whether the kind of a failure stands in a fact of the span, only in the text of its message, or nowhere."""
+    facts = [str(value) for key, value in span["facts"].items() if _FAILURES.search(key)]
+    if re.search(words, " ".join([*facts, *span["failures"]])):
+        return "fact"
+    return "text" if re.search(words, span["said"]) else ""
 
 
 def truth(served: Served) -> dict[str, Any]:
@@ -143,7 +169,9 @@ def truth(served: Served) -> dict[str, Any]:
 
 def states(facts: dict[str, Any], fact: str, true: Any, served: Served) -> Any:
     """What a span states for a fact: the truth if that can be had from it, else what stands there, else None."""
-    values = [value for key, value in facts.items() if _KEYS[fact].search(key)]
+    values = [
+        value for key, value in facts.items() if _KEYS[fact].search(key) and "cost" not in key and value != "none"
+    ]
     if fact in ("streamed", "status"):
         return _flag(facts, fact, values, true)
     counts = fact not in ("request_model", "response_model", "response_id")
@@ -214,8 +242,13 @@ def _spans(messages: Iterable[Any]) -> Iterator[dict[str, Any]]:
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     facts = dict(flat(span.attributes)) | {"#scope": scope.scope.name}
-                    said = str(span.status) + "".join(str(event) for event in span.events)
-                    yield {"facts": facts, "said": said, "name": span.name, "end": span.end_time_unix_nano}
+                    events = [dict(flat(event.attributes)) for event in span.events]
+                    yield {
+                        "facts": facts,
+                        "failures": [str(event.get("exception.type", "")) for event in events],
+                        "said": " ".join([span.status.message, *(str(event.get(_MESSAGE)) for event in events)]),
+                        "end": span.end_time_unix_nano,
+                    }
 
 
 def flat(attributes: Iterable[Any]) -> Iterator[tuple[str, Any]]:

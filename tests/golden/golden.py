@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -55,14 +56,27 @@ def modules() -> Path:
     return built
 
 
+def classes() -> Path:
+    """The folder with the compiled recorder of Spring AI and its libraries; built when it is not there."""
+    built, source = BUILT / "spring", HERE / "spring"
+    wanted = "".join(path.read_text("utf-8") for path in sorted(source.rglob("*.*")) if path.is_file())
+    stamp = built / "installed.txt"
+    if not stamp.is_file() or stamp.read_text("utf-8") != wanted:
+        shutil.copytree(source, built, dirs_exist_ok=True)
+        copying = ["dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=target/lib"]
+        subprocess.run(["mvn", "-q", "-B", "compile", *copying], check=True, cwd=built, timeout=INSTALL_SECONDS_MAX)
+        stamp.write_text(wanted, "utf-8")
+    return built / "target"
+
+
 def record(package: Package) -> list[Case]:
     """Run the package's script; the cases that it ran."""
     with Provider() as provider, Recorder(provider) as recorder:
         given = {"GOLDEN_PROVIDER": provider.url, "GOLDEN_RECORDER": recorder.url, **package.environment}
         given |= {"OTEL_EXPORTER_OTLP_ENDPOINT": recorder.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-        limits = {"cwd": BUILT, "timeout": RUN_SECONDS_MAX, "check": False}
-        outcome = subprocess.run(command(package), env=kept | given, capture_output=True, text=True, **limits)
+        limits = {"cwd": BUILT, "timeout": RUN_SECONDS_MAX, "env": kept | given}
+        outcome = subprocess.run(command(package), check=False, capture_output=True, text=True, **limits)
         if outcome.returncode:
             raise RuntimeError(f"{package.name}: {outcome.stderr[-4000:]}")
         return [case for case in recorder.cases if case.name or any(case.messages.values())]
@@ -73,17 +87,24 @@ def command(package: Package) -> list[str]:
     if GROUPS[package.group] == "node":
         (modules() / "record.mjs").write_bytes((HERE / "node" / "record.mjs").read_bytes())
         return ["node", str(modules() / "record.mjs"), package.name]
+    if GROUPS[package.group] == "maven":
+        built = classes()
+        return ["java", "-cp", f"{built / 'classes'}:{built / 'lib'}/*", "golden.Recording"]
     return [str(python(package.group)), str(HERE / "packages" / package.script), package.name]
 
 
-def version(package: Package) -> str:
-    """The version of the package's distribution that its environment has."""
+def pinned(package: Package) -> str:
+    """The package's distribution and the version that its environment has."""
     if GROUPS[package.group] == "node":
         text = (modules() / "node_modules" / package.distribution / "package.json").read_text("utf-8")
-        return str(json.loads(text)["version"])
+        found = json.loads(text)
+        return f"{found['name']}=={found['version']}"
+    if GROUPS[package.group] == "maven":
+        text = (HERE / "spring" / "pom.xml").read_text("utf-8")
+        return f"{package.distribution}=={text.partition('<spring-ai.version>')[2].partition('<')[0]}"
     locked = (HERE / "venvs" / f"{package.group}.txt").read_text("utf-8")
     found = re.search(rf"^{re.escape(package.distribution)}==(\S+)", locked, re.MULTILINE)
-    return found[1] if found else "?"
+    return f"{package.distribution}=={found[1] if found else '?'}"
 
 
 def named(names: list[str]) -> list[Package]:

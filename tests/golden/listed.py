@@ -17,6 +17,7 @@ GROUPS = {
     "openlit": "uv",
     "microsoft": "uv",
     "node": "node",
+    "spring": "maven",
 }
 
 
@@ -36,34 +37,85 @@ class Package:
 
 
 PACKAGES = (
-    Package(name="genai-openai", distribution="opentelemetry-instrumentation-genai-openai"),
-    Package(name="genai-anthropic", distribution="opentelemetry-instrumentation-genai-anthropic"),
-    Package(name="genai-bedrock", distribution="opentelemetry-instrumentation-genai-bedrock"),
+    Package(
+        name="genai-openai", distribution="opentelemetry-instrumentation-genai-openai", in_continuous_integration=True
+    ),
+    Package(
+        name="genai-openai-event",
+        distribution="opentelemetry-instrumentation-genai-openai",
+        environment={
+            "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT": "true",
+            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_AND_EVENT",
+        },
+    ),
+    Package(
+        name="openai-v2-latest",
+        distribution="opentelemetry-instrumentation-openai-v2",
+        group="openai-v2",
+        environment={"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"},
+    ),
+    Package(
+        name="genai-anthropic",
+        distribution="opentelemetry-instrumentation-genai-anthropic",
+        in_continuous_integration=True,
+    ),
+    Package(
+        name="genai-bedrock", distribution="opentelemetry-instrumentation-genai-bedrock", in_continuous_integration=True
+    ),
     Package(name="genai-langchain", distribution="opentelemetry-instrumentation-genai-langchain"),
     Package(name="google-genai", distribution="opentelemetry-instrumentation-google-genai", group="older"),
     Package(name="openai-v2", distribution="opentelemetry-instrumentation-openai-v2", group="openai-v2"),
     Package(name="botocore", distribution="opentelemetry-instrumentation-botocore"),
-    Package(name="anthropic-sdk", distribution="anthropic"),
-    Package(name="openllmetry-openai", distribution="opentelemetry-instrumentation-openai"),
-    Package(name="openllmetry-anthropic", distribution="opentelemetry-instrumentation-anthropic"),
-    Package(name="openllmetry-bedrock", distribution="opentelemetry-instrumentation-bedrock"),
+    Package(name="anthropic-sdk", distribution="anthropic", in_continuous_integration=True),
+    Package(
+        name="openllmetry-openai", distribution="opentelemetry-instrumentation-openai", in_continuous_integration=True
+    ),
+    Package(
+        name="openllmetry-anthropic",
+        distribution="opentelemetry-instrumentation-anthropic",
+        in_continuous_integration=True,
+    ),
+    Package(
+        name="openllmetry-bedrock", distribution="opentelemetry-instrumentation-bedrock", in_continuous_integration=True
+    ),
     Package(name="openllmetry-google", distribution="opentelemetry-instrumentation-google-generativeai"),
     Package(name="openllmetry-langchain", distribution="opentelemetry-instrumentation-langchain"),
     Package(name="openllmetry-mistralai", distribution="opentelemetry-instrumentation-mistralai", group="older"),
     Package(name="openllmetry-cohere", distribution="opentelemetry-instrumentation-cohere", group="older"),
     Package(name="openllmetry-ollama", distribution="opentelemetry-instrumentation-ollama"),
     Package(name="openllmetry-groq", distribution="opentelemetry-instrumentation-groq"),
-    Package(name="openinference-openai", distribution="openinference-instrumentation-openai"),
-    Package(name="openinference-anthropic", distribution="openinference-instrumentation-anthropic"),
-    Package(name="openinference-bedrock", distribution="openinference-instrumentation-bedrock"),
+    Package(
+        name="openinference-openai", distribution="openinference-instrumentation-openai", in_continuous_integration=True
+    ),
+    Package(
+        name="openinference-anthropic",
+        distribution="openinference-instrumentation-anthropic",
+        in_continuous_integration=True,
+    ),
+    Package(
+        name="openinference-bedrock",
+        distribution="openinference-instrumentation-bedrock",
+        in_continuous_integration=True,
+    ),
     Package(name="openinference-google-genai", distribution="openinference-instrumentation-google-genai"),
     Package(name="openinference-langchain", distribution="openinference-instrumentation-langchain"),
     Package(name="openinference-mistralai", distribution="openinference-instrumentation-mistralai"),
     Package(name="openinference-groq", distribution="openinference-instrumentation-groq"),
-    Package(name="pydantic-ai", distribution="pydantic-ai-slim", script="pydantic_ai_agent.py"),
-    Package(name="logfire-openai", distribution="logfire", script="logfire_clients.py", halves=True),
+    Package(
+        name="pydantic-ai",
+        distribution="pydantic-ai-slim",
+        script="pydantic_ai_agent.py",
+        in_continuous_integration=True,
+    ),
+    Package(
+        name="logfire-openai",
+        distribution="logfire",
+        script="logfire_clients.py",
+        halves=True,
+        in_continuous_integration=True,
+    ),
     Package(name="logfire-anthropic", distribution="logfire", script="logfire_clients.py", halves=True),
-    Package(name="langfuse", distribution="langfuse", script="langfuse_sdk.py"),
+    Package(name="langfuse", distribution="langfuse", script="langfuse_sdk.py", in_continuous_integration=True),
     Package(name="litellm", distribution="litellm", group="litellm", script="litellm_callback.py"),
     Package(
         name="litellm-v2",
@@ -71,6 +123,7 @@ PACKAGES = (
         group="litellm",
         script="litellm_callback.py",
         environment={"LITELLM_OTEL_V2": "true"},
+        in_continuous_integration=True,
     ),
     Package(
         name="openinference-litellm",
@@ -78,13 +131,19 @@ PACKAGES = (
         group="litellm",
         script="litellm_callback.py",
     ),
-    Package(name="openlit-openai", distribution="openlit", group="openlit", script="openlit_all.py"),
+    Package(
+        name="openlit-openai",
+        distribution="openlit",
+        group="openlit",
+        script="openlit_all.py",
+    ),
     Package(name="openlit-anthropic", distribution="openlit", group="openlit", script="openlit_all.py"),
     Package(name="agent-framework", distribution="agent-framework-core", group="microsoft", script="agents.py"),
     Package(name="semantic-kernel", distribution="semantic-kernel", group="microsoft", script="kernel.py"),
     Package(name="vercel-ai-4", distribution="ai4", group="node"),
     Package(name="vercel-ai-5", distribution="ai5", group="node"),
-    Package(name="vercel-ai-6", distribution="ai6", group="node"),
-    Package(name="vercel-ai-7", distribution="ai7", group="node"),
+    Package(name="vercel-ai-6", distribution="ai6", group="node", in_continuous_integration=True),
+    Package(name="vercel-ai-7", distribution="ai7", group="node", in_continuous_integration=True),
     Package(name="vercel-ai-7-legacy", distribution="ai7", group="node"),
+    Package(name="spring-ai", distribution="org.springframework.ai:spring-ai-bom", group="spring"),
 )

@@ -66,7 +66,11 @@ _ROUTES = tuple((re.compile(path), provider, api, handle) for path, provider, ap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What one request really was. request_model: as the request says it, in its path or its body."""
+    """What one request really was.
+
+    request_model: as the request says it, in its path or its body. streamed: whether it asked for a stream, answered or
+    not. counted: whether the answer has counts.
+    """
 
     number: int
     provider: str
@@ -93,6 +97,7 @@ def answer(asked: Asked) -> tuple[Answer, Served | None]:
 
 def _served(asked: Asked, given: Answer, provider: str, api: str) -> Served:
     in_path = google.model(asked) or bedrock.model_id(asked)
+    asked_to_stream = given.streamed or bool(asked.body.get("stream")) or "stream" in asked.path.lower()
     silent = provider in ("openai", "azure.ai.openai") and api == "chat" and given.streamed
     wanted = bool((asked.body.get("stream_options") or {}).get("include_usage"))
     return Served(
@@ -101,7 +106,7 @@ def _served(asked: Asked, given: Answer, provider: str, api: str) -> Served:
         api=api,
         scenario=asked.scenario,
         status=given.status,
-        streamed=given.streamed,
+        streamed=asked_to_stream,
         request_model=in_path or asked.body.get("model"),
         response_model=given.response_model,
         response_id=given.response_id,

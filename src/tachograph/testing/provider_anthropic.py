@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tachograph.testing.provider_truth import (
+    REFUSAL,
     TEXT,
     TEXT_PIECES,
     THOUGHT,
@@ -79,7 +80,7 @@ def events(asked: Asked, model: str) -> Iterator[dict[str, Any]]:
     for index, block in enumerate(_content(asked)):
         yield from _block_events(asked, index, block)
     if asked.scenario.breaks == "error":
-        yield {"type": "error", "error": {"type": "overloaded_error", "message": "simulated: stream_error"}}
+        yield {"type": "error", "error": {"type": "overloaded_error", "message": REFUSAL}}
     if asked.scenario.breaks is not None:
         return
     truth = asked.scenario.truth
@@ -95,7 +96,7 @@ def error(asked: Asked) -> Answer:
     scenario = asked.scenario
     body = {
         "type": "error",
-        "error": {"type": _ERRORS[scenario.status], "message": f"simulated: {scenario.name}"},
+        "error": {"type": _ERRORS[scenario.status], "message": REFUSAL},
         "request_id": "req_" + digits(asked.number, "request", 24),
     }
     after = scenario.retry_after_seconds

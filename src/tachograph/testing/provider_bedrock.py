@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from tachograph.testing import provider_anthropic as anthropic
 from tachograph.testing.provider_truth import (
+    REFUSAL,
     TEXT,
     TEXT_PIECES,
     THOUGHT,
@@ -96,7 +97,7 @@ def error(asked: Asked) -> Answer:
     """The error of the request's scenario."""
     scenario = asked.scenario
     kind = (("x-amzn-errortype", _ERRORS[scenario.status] + ":http://internal.amazon.com/coral/com.amazon.bedrock/"),)
-    body = {"message": f"simulated: {scenario.name}"}
+    body = {"message": REFUSAL}
     status = 403 if scenario.status == 401 else scenario.status
     return Answer(pieces=(json.dumps(body).encode(),), status=status, headers=(*_headers(asked), *kind))
 
@@ -154,7 +155,7 @@ def _events(asked: Asked) -> Iterator[tuple[str, str, dict[str, Any]]]:
         for name, value in _block_events(asked, block):
             yield "event", name, value | {"contentBlockIndex": index}
     if asked.scenario.breaks == "error":
-        yield "exception", "throttlingException", {"message": "simulated: stream_error"}
+        yield "exception", "throttlingException", {"message": REFUSAL}
     if asked.scenario.breaks is None:
         yield "event", "messageStop", {"stopReason": _STOPS[asked.scenario.finish]}
         yield "event", "metadata", {"usage": usage(asked.scenario.truth), "metrics": {"latencyMs": 12}}

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tachograph.testing.provider_truth import (
+    REFUSAL,
     TEXT,
     TEXT_PIECES,
     THOUGHT,
@@ -76,7 +77,7 @@ def error(asked: Asked) -> Answer:
     details: list[dict[str, str]] = []
     if scenario.retry_after_seconds is not None:
         details = [{"@type": _RETRY_INFO, "retryDelay": f"{scenario.retry_after_seconds}s"}]
-    inner = {"code": scenario.status, "message": f"simulated: {scenario.name}", "status": _ERRORS[scenario.status]}
+    inner = {"code": scenario.status, "message": REFUSAL, "status": _ERRORS[scenario.status]}
     body = {"error": inner | {"details": details}}
     return Answer(pieces=(json.dumps(body).encode(),), status=scenario.status)
 
@@ -100,7 +101,7 @@ def _chunks(asked: Asked) -> Iterator[dict[str, Any]]:
     for index, piece in enumerate(shown):
         yield _part(asked, [piece], last=asked.scenario.breaks is None and index == len(shown) - 1)
     if asked.scenario.breaks == "error":
-        yield {"error": {"code": 503, "message": "simulated: stream_error", "status": "UNAVAILABLE"}}
+        yield {"error": {"code": 503, "message": REFUSAL, "status": "UNAVAILABLE"}}
 
 
 def _parts(asked: Asked) -> Iterator[dict[str, Any]]:

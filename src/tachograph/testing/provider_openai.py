@@ -12,6 +12,7 @@ from typing import Any
 
 from tachograph.testing.provider_truth import (
     MOMENT_SECONDS,
+    REFUSAL,
     TEXT,
     TEXT_PIECES,
     THOUGHT,
@@ -81,7 +82,7 @@ def error(asked: Asked) -> Answer:
     """The error of the request's scenario."""
     scenario = asked.scenario
     kind, code = _ERRORS[scenario.status]
-    body = {"error": {"message": f"simulated: {scenario.name}", "type": kind, "param": None, "code": code}}
+    body = {"error": {"message": REFUSAL, "type": kind, "param": None, "code": code}}
     after = scenario.retry_after_seconds
     waits = () if after is None else (("retry-after", str(after)), ("retry-after-ms", str(after * 1000)))
     return Answer(pieces=(_json(body),), status=scenario.status, headers=(*_headers(asked), *waits))
@@ -115,7 +116,7 @@ def _chunks(asked: Asked, response_id: str, counts: bool, where: str) -> Iterato
     for delta in _deltas(asked):
         yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} | silent
     if asked.scenario.breaks == "error":
-        yield {"error": {"message": "simulated: stream_error", "type": "server_error", "code": None, "param": None}}
+        yield {"error": {"message": REFUSAL, "type": "server_error", "code": None, "param": None}}
     if asked.scenario.breaks is not None:
         return
     usage = chat_usage(asked.scenario.truth)
@@ -241,7 +242,7 @@ def _unnumbered(asked: Asked, whole: dict[str, Any]) -> Iterator[dict[str, Any]]
     for index, item in enumerate(whole["output"]):
         yield from _item_events(asked, index, item)
     if asked.scenario.breaks == "error":
-        yield {"type": "error", "code": "server_error", "message": "simulated: stream_error", "param": None}
+        yield {"type": "error", "code": "server_error", "message": REFUSAL, "param": None}
     if asked.scenario.breaks is None:
         yield {"type": "response." + whole["status"], "response": whole}
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tachograph.testing.provider_truth import (
+    REFUSAL,
     TEXT,
     TEXT_PIECES,
     TOOL_ARGUMENTS,
@@ -30,7 +31,7 @@ PREAMBLE_TOKENS = 200  # tokens that Cohere's model saw and that are not billed
 def cohere_chat(asked: Asked) -> Answer:
     """`POST /v2/chat`."""
     if asked.fails:
-        body: dict[str, Any] = {"id": uuid(asked.number, "cohere"), "message": f"simulated: {asked.scenario.name}"}
+        body: dict[str, Any] = {"id": uuid(asked.number, "cohere"), "message": REFUSAL}
         return Answer(pieces=(json.dumps(body).encode(),), status=asked.scenario.status)
     answer_id, scenario = uuid(asked.number, "cohere"), asked.scenario
     if asked.body.get("stream"):
@@ -55,7 +56,7 @@ def _cohere_events(asked: Asked) -> Iterator[dict[str, Any]]:
         return
     delta: dict[str, Any] = {"finish_reason": _COHERE_FINISHES[scenario.finish], "usage": cohere_usage(scenario.truth)}
     if scenario.breaks == "error":
-        delta = {"finish_reason": "ERROR", "error": "simulated: stream_error"}
+        delta = {"finish_reason": "ERROR", "error": REFUSAL}
     yield {"type": "message-end", "delta": delta}
 
 
@@ -94,7 +95,7 @@ def cohere_usage(truth: Truth) -> dict[str, Any]:
 def ollama_chat(asked: Asked) -> Answer:
     """`POST /api/chat`: lines of JSON unless `stream` is false."""
     if asked.fails:
-        body = {"error": f"simulated: {asked.scenario.name}"}
+        body = {"error": REFUSAL}
         return Answer(pieces=(json.dumps(body).encode(),), status=asked.scenario.status)
     model = str(asked.body.get("model", ""))
     if asked.body.get("stream") is False:
@@ -112,7 +113,7 @@ def _ollama_lines(asked: Asked) -> Iterator[dict[str, Any]]:
         for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
             yield _ollama_head(asked) | {"message": {"role": "assistant", "content": piece}, "done": False}
     if asked.scenario.breaks == "error":
-        yield {"error": "simulated: stream_error"}
+        yield {"error": REFUSAL}
     if asked.scenario.breaks is None:
         yield _ollama_end(asked) | {"message": {"role": "assistant", "content": ""}}
 

@@ -110,6 +110,7 @@ THOUGHT = "".join(THOUGHT_PIECES)
 TOOL_NAME = "get_weather"
 TOOL_ARGUMENTS_PIECES = ('{"city"', ': "Par', 'is"}')
 TOOL_ARGUMENTS = "".join(TOOL_ARGUMENTS_PIECES)
+REFUSAL = "The simulated provider was told to fail."  # says nothing of how: a reader must not find it here
 MOMENT_SECONDS = 1_790_000_000  # every answer says that it was made at this moment
 
 # A vendor answers an alias with the dated name behind it.

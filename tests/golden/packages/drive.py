@@ -120,6 +120,7 @@ def openai_cases() -> list[Case]:
         ("responses_stream", lambda: openai_responses(client, "plain", stream=True)),
         ("responses_stream_cached", lambda: openai_responses(client, "cached", stream=True)),
         ("embeddings", lambda: client.embeddings.create(model=EMBEDDER, input=QUESTION + "plain")),
+        ("retried", lambda: openai_chat(client.with_options(max_retries=1), "rate_limited_once")),
         ("error_rate_limited", lambda: openai_chat(client, "rate_limited")),
         ("error_server", lambda: openai_chat(client, "server_error", **counted)),
     ]
@@ -157,6 +158,7 @@ def anthropic_cases() -> list[Case]:
         ("messages_stream_cached", lambda: anthropic_messages(client, "cached", stream=True)),
         ("messages_stream_cache_write", lambda: anthropic_messages(client, "cache_write", stream=True)),
         ("messages_stream_helper", lambda: anthropic_helper(client, "cached")),
+        ("retried", lambda: anthropic_messages(client.with_options(max_retries=1), "rate_limited_once")),
         ("error_rate_limited", lambda: anthropic_messages(client, "rate_limited")),
         ("error_bad_request", lambda: anthropic_messages(client, "bad_request")),
     ]

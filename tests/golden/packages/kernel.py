@@ -9,12 +9,12 @@ from typing import Any
 
 os.environ["SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE"] = "true"
 
-import anthropic  # noqa: E402
-import drive  # noqa: E402
-import openai  # noqa: E402
-from semantic_kernel.connectors.ai.anthropic import AnthropicChatCompletion  # noqa: E402
-from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion  # noqa: E402
-from semantic_kernel.contents import ChatHistory  # noqa: E402
+import anthropic
+import drive
+import openai
+from semantic_kernel.connectors.ai.anthropic import AnthropicChatCompletion
+from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion
+from semantic_kernel.contents import ChatHistory
 
 
 def main(name: str) -> None:

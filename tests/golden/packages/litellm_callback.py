@@ -18,9 +18,9 @@ os.environ |= {
     "AWS_REGION_NAME": "us-east-1",
 }
 
-import drive  # noqa: E402
-import litellm  # noqa: E402
-from opentelemetry import trace  # noqa: E402
+import drive
+import litellm
+from opentelemetry import trace
 
 CALLBACKS_SECONDS = 0.5  # its callbacks run after the answer, and nothing waits for them
 LOOP = asyncio.new_event_loop()  # the new callback hears of asynchronous calls only
@@ -54,7 +54,9 @@ def main(name: str) -> None:
 
         def flush_all() -> None:
             for callback in [trace.get_tracer_provider(), *litellm.callbacks, *litellm.success_callback]:
-                provider: Any = getattr(callback, "tracer_provider", None) or getattr(callback, "_tracer_provider", callback)
+                provider: Any = getattr(callback, "tracer_provider", None) or getattr(
+                    callback, "_tracer_provider", callback
+                )
                 getattr(provider, "force_flush", lambda: None)()
 
     def flush() -> None:
