@@ -37,10 +37,6 @@ class Gauge:
 
 
 COUNTERS: tuple[Counter, ...] = (
-    Counter("calls_accepted_total", "door", "calls that a door took over"),
-    Counter("calls_stored_total", "", "calls that are durable in the store"),
-    Counter("calls_deduplicated_total", "", "calls that were already stored"),
-    Counter("calls_refused_total", "reason", "calls or inputs that could not be taken, by reason"),
     Counter("calls_flagged_total", "flag", "calls with something odd about them, by flag"),
     Counter("calls_unpriced_total", "", "calls whose model has no price"),
     Counter("items_accepted_total", "door", "spans, log records, data points and calls that a door took over"),
@@ -48,6 +44,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("items_deduplicated_total", "", "items that were already stored"),
     Counter("items_refused_total", "reason", "items that were refused for good, by reason"),
     Counter("items_ignored_total", "reason", "items that say nothing about a call, by reason"),
+    Counter("api_requests_refused_total", "reason", "requests to the API that were refused, by reason"),
     Counter("otlp_requests_total", "door", "export requests that a door received"),
     Counter("otlp_requests_refused_total", "reason", "export requests that were answered with an error, by reason"),
     Counter("otlp_bytes_total", "door", "bytes of export requests as they came over the wire"),
@@ -89,12 +86,25 @@ class Health:
     def took(self, door: str, calls: Sequence[Call], stored: int) -> None:
         """Count a batch that a door took over, of which `stored` were new: what is odd or unpriced about it too."""
         self.change(
-            ("calls_accepted_total", len(calls), door),
-            ("calls_stored_total", stored, ""),
-            ("calls_deduplicated_total", len(calls) - stored, ""),
+            ("items_accepted_total", len(calls), door),
+            ("items_stored_total", stored, ""),
+            ("items_deduplicated_total", len(calls) - stored, ""),
             *(("calls_flagged_total", 1, word) for call in calls for word in call.flags),
             *(("calls_unpriced_total", 1, "") for call in calls if call.price_status == "unpriced_model"),
         )
+
+    def refused(self, door: str, reason: str) -> None:
+        """Count one item that a door took up and refused for good."""
+        self.change(("items_accepted_total", 1, door), ("items_refused_total", 1, reason))
+
+    def ledger(self) -> dict[str, Any]:
+        """What became of everything that was accepted; `balanced` where nothing is missing."""
+        counts = self.snapshot()
+        found = {name: counts[f"items_{name}_total"] for name in ("accepted", "stored", "deduplicated", "refused")}
+        found |= {"ignored": counts["items_ignored_total"], "in_flight": counts["items_in_flight"]}
+        decided = [found[name] for name in ("stored", "deduplicated", "refused", "ignored", "in_flight")]
+        found["balanced"] = _total(found["accepted"]) == sum(map(_total, decided))
+        return found
 
     def snapshot(self) -> dict[str, Number | dict[str, Number]]:
         """Name -> value, or name -> label value -> value."""
@@ -116,6 +126,7 @@ class Health:
             (counter.name, amount, label)
             for counter in COUNTERS
             for label, amount in _by_label(snapshot.get(counter.name, 0)).items()
+            if amount
         ]
         in_flight = sum(_by_label(snapshot.get("items_in_flight", 0)).values())
         self.change(*changes, *([("items_refused_total", in_flight, INTERRUPTED)] if in_flight else []))
@@ -129,6 +140,10 @@ class Health:
     def _admitted(values: Mapping[str, Number], label: str) -> str:
         """The label itself, or `other` where there are enough of them."""
         return label if label in values or len(values) < _LABELS_MAX else "other"
+
+
+def _total(value: Any) -> Number:
+    return sum(_by_label(value).values())
 
 
 def _by_label(value: Any) -> Mapping[str, Number]:

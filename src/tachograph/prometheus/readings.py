@@ -20,7 +20,6 @@ from tachograph.call import INPUT_PARTS, OUTPUT_PARTS
 from tachograph.prometheus.families import TAG
 
 LABEL_CHARACTERS_MAX = 200
-_UNSEEN = str.maketrans(dict.fromkeys((*range(32), 127), "\ufffd"))  # a NUL would end Prometheus' reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,9 @@ def words(batch: pa.RecordBatch, source: str) -> tuple[Any, list[str]]:
     if not pa.types.is_string(column.type):
         column = column.cast(pa.string())
     encoded = pc.fill_null(column, "").dictionary_encode()
-    return encoded.indices.to_numpy(zero_copy_only=False), [printable(word) for word in encoded.dictionary.to_pylist()]
+    return encoded.indices.to_numpy(zero_copy_only=False), [
+        word[:LABEL_CHARACTERS_MAX] for word in encoded.dictionary.to_pylist()
+    ]
 
 
 def _label_column(batch: pa.RecordBatch, source: str) -> Any:
@@ -65,11 +66,6 @@ def _label_column(batch: pa.RecordBatch, source: str) -> Any:
         nameless = pc.and_(pc.equal(batch.column("outcome"), "error"), pc.is_null(column))
         return pc.if_else(nameless, "other", column)
     return column
-
-
-def printable(word: str) -> str:
-    """A label value of bounded length and without control characters."""
-    return word[:LABEL_CHARACTERS_MAX].translate(_UNSEEN)
 
 
 def _known(column: Any) -> Any:
