@@ -65,9 +65,9 @@ def test_calls_are_written_once_and_counted(parts: Parts) -> None:
     assert health["store"]["calls"] == 50
     assert (health["doors"], health["lag_seconds"]) == ({}, 0)
     counters = health["counters"]
-    assert counters["calls_accepted_total"]["api"] == 100
-    assert counters["calls_accepted_total"]["api"] == (
-        counters["calls_stored_total"] + counters["calls_deduplicated_total"]
+    assert counters["items_accepted_total"]["api"] == 100
+    assert counters["items_accepted_total"]["api"] == (
+        counters["items_stored_total"] + counters["items_deduplicated_total"]
     )
     one = ask(parts, "GET", f"/api/v1/calls/{CALLS[0].call_id}").json()
     assert from_dict(one["call"]) == CALLS[0]
@@ -204,7 +204,7 @@ def test_a_bad_batch_is_refused_whole(parts: Parts, content: str, headers: dict[
     answer = ask(parts, "POST", "/api/v1/calls", content=content, headers=headers)
     assert answer.status_code == (415 if "content-encoding" in headers else 400)
     assert message in answer.json()["error"]["message"]
-    assert sum(parts.health.snapshot()["calls_refused_total"].values()) == 1  # type: ignore[union-attr]
+    assert sum(parts.health.snapshot()["api_requests_refused_total"].values()) == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("host", "origin"), [("evil.example", None), ("127.0.0.1", "https://evil.example")])

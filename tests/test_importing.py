@@ -69,8 +69,8 @@ def test_one_impossible_call_does_not_hold_up_the_others(book: PriceBook, file: 
     assert result.stored == len(CALLS) - 2
     assert [reason.split(":")[1] for reason in result.bad] == ["8", "4322"]
     counts = part.health.snapshot()
-    assert counts["calls_accepted_total"] == {"import": len(CALLS) - 2}
-    assert counts["calls_refused_total"] == {"out_of_range": 2}
+    assert counts["items_accepted_total"] == {"import": len(CALLS)}
+    assert counts["items_refused_total"] == {"out_of_range": 2}
 
 
 def test_defaults_fill_only_what_is_missing(book: PriceBook, file: Path) -> None:

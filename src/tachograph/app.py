@@ -5,11 +5,16 @@ In: Settings, the clock, the process. Out: running parts. What it must never do:
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import json
+import os
 import shutil
+import signal
 import socket
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,20 +22,29 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tachograph import pricing
+from tachograph import access, pricing
 from tachograph.call import Call
 from tachograph.capture import recordings
 from tachograph.capture.lines import Line, read_calls
+from tachograph.capture.otlp.doors import DoorSettings, doors
+from tachograph.capture.otlp.limits import DoorLimits
+from tachograph.collecting import Collector, SpanReader
 from tachograph.config import Settings, SettingsError
+from tachograph.dialects.rules import SpanLimits
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 from tachograph.importing import Imported, Importer, Tick, expanded
+from tachograph.keeping import SNAPSHOT_SECONDS, Keeping
 from tachograph.normalise import Circumstances, from_exchange
 from tachograph.pricing import PriceBook, PriceFileError
+from tachograph.prometheus import Metrics
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
+from tachograph.store.engine import Engine
 from tachograph.testing import generated_day
-from tachograph.web.api import Parts, application
+from tachograph.web.api import Parts
+from tachograph.web.live import Live
+from tachograph.web.server import Server
 
 # What a user can put right: told in one line, exit code 2.
 EXPECTED: tuple[type[Exception], ...] = (Refused, Busy, SettingsError, PriceFileError, StoreError, ValueError)
@@ -44,6 +58,8 @@ PACKAGES = (
     "pyarrow",
     "genai-prices",
     "pandas",
+    "grpcio",
+    "prometheus-client",
     "starlette",
     "uvicorn",
     "brotli",
@@ -83,10 +99,10 @@ def opened(settings: Settings) -> Iterator[Store | Remote]:
     try:
         store = open_store(settings.address, retention_days=settings.retention_days)
     except InUse:
-        api = _api_of(settings)
-        if api is None:
+        remote = _remote(settings)
+        if remote is None:
             raise
-        yield Remote(api)
+        yield remote
         return
     try:
         yield store
@@ -100,11 +116,13 @@ def _beside(settings: Settings, name: str) -> Path | None:
     return Path(settings.address[len(prefix) :]) / name if settings.address.startswith(prefix) else None
 
 
-def _api_of(settings: Settings) -> str | None:
-    """The address of the API of the process that has the store open; None where none says so."""
+def _remote(settings: Settings) -> Remote | None:
+    """The API of the process that has the store open; None where none says so."""
     file = _beside(settings, API_FILE)
     try:
-        return json.loads(file.read_text())["api"] if file else None
+        told = json.loads(file.read_text()) if file else {}
+        certificate = told.get("certificate")
+        return Remote(told["api"], told.get("token", ""), Path(certificate) if certificate else None)
     except (OSError, ValueError, KeyError):
         return None
 
@@ -167,23 +185,112 @@ def serve(
     say: Callable[[str], None],
     summarised: Callable[[dict[str, Any], str], None],
 ) -> None:
-    """Run until told to stop: prices, the store, what there is to import, the API; stopped in the opposite order."""
-    import uvicorn
-
-    health, book = Health(), price_book(settings)
-    store = open_store(settings.address, retention_days=settings.retention_days)
-    try:
+    """Run until told to stop: keys, prices, the store with its counters, what there is to import, the doors and the
+    API; stopped in the opposite order.
+    """
+    keys, (host, _, port) = access.Keys(settings.keys_file, now), settings.listen.rpartition(":")
+    tls = access.tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    for address in filter(None, (settings.listen, settings.otlp_http, settings.otlp_grpc)):
+        access.check_listen(keys, address.rpartition(":")[0])
+    health, live, book = Health(), Live(), price_book(settings)
+    metrics = Metrics(health, _words(settings.metric_labels), settings.metric_series_max)
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(open_store(settings.address, retention_days=settings.retention_days))
+        keeping = Keeping(store, metrics, health, now)
+        keeping.recall()
+        stack.callback(keeping.remember)
+        reader = SpanReader(stack.enter_context(_reading(store)), SpanLimits(attributes_max=settings.attributes_max))
         if files:
-            imported = Importer(book, store, health, settings.attribution, now(), _silent).run(files)
+            imported = Importer(book, keeping, health, settings.attribution, now(), _silent).run(files)
             summarised(imported.summary.to_dict(), ", ".join(map(str, files)))
             say(imported.line())
-        parts = Parts(store, lambda call: pricing.explanation(call, book), health, now)
-        host, _, port = settings.listen.rpartition(":")
-        with _listening(host.strip("[]"), int(port)) as door, _announced(settings):
-            say(f"tachograph is up: http://{settings.listen}/api/v1/health - stop it with Ctrl-C")
-            uvicorn.Server(uvicorn.Config(application(parts), log_level="warning", lifespan="off")).run(sockets=[door])
-    finally:
-        store.close()
+        collector = Collector(reader, keeping, book, health, settings.attribution, now, live.publish)
+        open_doors: dict[str, str] = {}
+        parts = Parts(
+            keeping,
+            lambda call: pricing.explanation(call, book),
+            health,
+            now,
+            live=live,
+            ledger=health.ledger,
+            metrics=metrics.exposition,
+            doors=lambda: open_doors,
+            listen_host=host,
+            keys=keys,
+        )
+        door = stack.enter_context(_listening(host.strip("[]"), int(port)))
+        address = stack.enter_context(_announced(settings, keys, tls))
+        asyncio.run(_serve(settings, parts, collector, tls, door, address, say, open_doors))
+
+
+async def _serve(
+    settings: Settings,
+    parts: Parts,
+    collector: Collector,
+    tls: access.Tls | None,
+    api: socket.socket,
+    address: str,
+    say: Callable[[str], None],
+    open_doors: dict[str, str],
+) -> None:
+    """The doors and the API, until a signal; then the doors first, so that nothing new is accepted."""
+    server, loop = Server(parts, tls), asyncio.get_running_loop()
+    for word in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(word, functools.partial(setattr, server, "should_exit", True))
+    settings_of_doors = DoorSettings(settings.otlp_http, settings.otlp_grpc, tls, _door_limits(settings))
+    doorkeeper = functools.partial(access.gatekeeper, parts.keys, scope="ingest")
+    async with doors(settings_of_doors, collector, doorkeeper, parts.health.add) as running:
+        open_doors["api"] = address
+        for name, where, there in (
+            ("otlp_http", settings.otlp_http, running.http_port),
+            ("otlp_grpc", settings.otlp_grpc, running.grpc_port),
+        ):
+            if there:
+                open_doors[name] = f"{where.rpartition(':')[0]}:{there}"
+        say(f"tachograph is up: {address}/api/v1/health - stop it with Ctrl-C")
+        for name, title in (("otlp_http", "OTLP/HTTP"), ("otlp_grpc", "OTLP/gRPC")):
+            if name in open_doors:
+                say(f"{title} on {open_doors[name]}")
+        remembering = asyncio.create_task(_remembering(parts.data))
+        try:
+            await server.serve(sockets=[api])
+        finally:
+            remembering.cancel()
+
+
+def _door_limits(settings: Settings) -> DoorLimits:
+    return DoorLimits(
+        body_bytes_max=settings.body_bytes_max,
+        batch_bytes_max=settings.batch_bytes_max,
+        in_flight_bytes_max=settings.in_flight_bytes_max,
+        connections_max=settings.connections_max,
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in (part.strip() for part in text.split(",")) if word]
+
+
+async def _remembering(keeping: Any) -> None:
+    """Save the counters now and then; a failure is the store's, who says so to whoever writes next."""
+    while True:
+        await asyncio.sleep(SNAPSHOT_SECONDS)
+        with contextlib.suppress(Busy, StoreError):
+            await asyncio.to_thread(keeping.remember)
+
+
+@contextlib.contextmanager
+def _reading(store: Store) -> Iterator[Engine]:
+    """The engine that reads spans: the store's own where it runs in this process, else one on an empty folder."""
+    if store.engine.embedded:
+        yield store.engine
+        return
+    with tempfile.TemporaryDirectory(prefix="tachograph-") as folder:
+        engine = Engine(f"chdb://{folder}")
+        try:
+            yield engine
+        finally:
+            engine.close()
 
 
 def _silent(_name: str, _done: int, _total: int, _calls: int) -> None:
@@ -207,13 +314,21 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _announced(settings: Settings) -> Iterator[None]:
-    """Tell other commands on this machine where the store can be asked while this process has it open."""
-    file = _beside(settings, API_FILE)
+def _announced(settings: Settings, keys: access.Keys, tls: access.Tls | None) -> Iterator[str]:
+    """Tell other commands on this machine where and with which token the store can be asked while this process has it
+    open; the address. Readable by the owner alone, as whoever reads it holds the token.
+    """
+    file, scheme = _beside(settings, API_FILE), "https" if tls else "http"
+    here = settings.listen.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    told = {"api": f"{scheme}://{here}", "token": keys.grant("commands of this machine", ["admin"])}
+    if tls is not None:
+        told["certificate"] = str(tls.certificate.resolve())
     if file is not None:
-        file.write_text(json.dumps({"api": f"http://{settings.listen}"}))
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as opened:
+            json.dump(told, opened)
     try:
-        yield
+        yield f"{scheme}://{settings.listen}"
     finally:
         if file is not None:
             file.unlink(missing_ok=True)
@@ -232,6 +347,16 @@ def demo(real: Path, settings: Settings, data: Store | Remote, *, tick: Tick) ->
             result.add(importer.run([real / "traces" / file], mapping))
     title = f"recorded exchanges and published traces of {real} (traces hold no model, so they have no price)"
     return f"{title}: {result.line()}", result.summary.to_dict()
+
+
+def ledger(settings: Settings) -> dict[str, Any]:
+    """What became of everything that was accepted: as the running process counts it, else as the last one left it."""
+    with opened(settings) as data:
+        if isinstance(data, Remote):
+            return data.ledger()
+        health = Health()
+        Keeping(data, Metrics(health), health, now).recall()
+        return health.ledger()
 
 
 def checks(settings: Settings) -> list[tuple[bool, str, str]]:

@@ -267,18 +267,29 @@ def up(
     files: Annotated[list[Path] | None, typer.Option("--with", help="Import these recordings first.")] = None,
     store: Store = None,
     listen: Annotated[str | None, typer.Option(help="Address of the API, host:port.")] = None,
+    otlp_http: Annotated[str | None, typer.Option(help="Address of the OTLP/HTTP door; '' shuts it.")] = None,
+    otlp_grpc: Annotated[str | None, typer.Option(help="Address of the OTLP/gRPC door; '' shuts it.")] = None,
     config: Config = None,
     prices: Prices = None,
 ) -> None:
-    """Start the store and the JSON API, and keep them running."""
-    settings = _settings(config, store=store, listen=listen, prices=prices)
-    access.check_listen(access.Keys(settings.keys_file, app.now), settings.listen.rpartition(":")[0])
+    """Start the store, the OTLP doors and the JSON API, and keep them running."""
+    settings = _settings(config, store=store, listen=listen, otlp_http=otlp_http, otlp_grpc=otlp_grpc, prices=prices)
     app.serve(
         settings,
         files or [],
         say=_console().print,
         summarised=lambda value, title: show.summary(_console(), value, title),
     )
+
+
+@commands.command()
+def ledger(as_json: AsJson = False, store: Store = None, config: Config = None) -> None:
+    """Account for every span, log record, data point and call that was accepted: stored, known, refused, ignored."""
+    value = app.ledger(_settings(config, store=store))
+    if as_json:
+        _print_json(value)
+    else:
+        show.ledger(_console(), value)
 
 
 @commands.command()

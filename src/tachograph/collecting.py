@@ -14,10 +14,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -36,11 +34,12 @@ from tachograph.dialects.render import render, settings, source
 from tachograph.dialects.rules import SpanLimits, Spans, judge
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
+from tachograph.keeping import Keeping
 from tachograph.normalise import Circumstances
 from tachograph.normalise.spans import from_spans
 from tachograph.pricing import PriceBook
 from tachograph.reported import Points, read_points
-from tachograph.store import SpanLinks, Store
+from tachograph.store import SpanLinks
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError
 
@@ -70,46 +69,32 @@ class SpanReader:
         return judge(Facts(table, self._numbers, DIALECTS), signal, DIALECTS, self._limits)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Who is told of newly stored calls: after they are durable, and never in their way."""
-
-    observe: Callable[[pa.RecordBatch], None]
-    publish: Callable[[pa.RecordBatch], None]
-
-
 class Collector:
     """An `Intake`. One thread at a time, as the doors promise."""
 
     def __init__(
         self,
         reader: SpanReader,
-        store: Store,
+        store: Keeping,
         book: PriceBook,
         health: Health,
         attribution: dict[str, str],
         now: Callable[[], datetime],
-        shown: Shown,
+        publish: Callable[[pa.RecordBatch], None],
     ) -> None:
         self._reader, self._store, self._book, self._health = reader, store, book, health
-        self._attribution, self._now, self._shown = attribution, now, shown
-        # Rows and the counters that tell of them move together: a snapshot is taken between batches.
-        self.turn = threading.Lock()
+        self._attribution, self._now, self._publish = attribution, now, publish
 
     def take(self, signal: str, bodies: Sequence[bytes]) -> Sequence[Taken | Refused]:
         """See `Intake.take`."""
         started = time.perf_counter()
-        with self.turn:
-            try:
-                answers = self._metrics(bodies) if signal == "metrics" else self._spans(signal, bodies)
-            except StoreError as failure:
-                logging.getLogger("tachograph").error("%s", failure)
-                raise Busy(str(failure), RETRY_SECONDS) from failure
-            finally:
-                self._health.change(
-                    ("batches_total", 1, ""), ("batch_seconds_total", time.perf_counter() - started, "")
-                )
-        return answers
+        try:
+            return self._metrics(bodies) if signal == "metrics" else self._spans(signal, bodies)
+        except StoreError as failure:
+            logging.getLogger("tachograph").error("%s", failure)
+            raise Busy(str(failure), RETRY_SECONDS) from failure
+        finally:
+            self._health.change(("batches_total", 1, ""), ("batch_seconds_total", time.perf_counter() - started, ""))
 
     def _spans(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
         answers: list[Taken | Refused] = [Taken(0)] * len(bodies)
@@ -151,8 +136,7 @@ class Collector:
             *_odd(new),
         )
         if new.num_rows:
-            self._shown.observe(new)
-            self._shown.publish(new)
+            self._publish(new)
         return _answers(spans, requests)
 
     def _metrics(self, bodies: Sequence[bytes]) -> list[Taken | Refused]:

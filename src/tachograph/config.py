@@ -29,11 +29,20 @@ class Settings:
 
     store: str = "data"
     listen: str = "127.0.0.1:4180"
+    otlp_http: str = "127.0.0.1:4318"
+    otlp_grpc: str = "127.0.0.1:4317"
     keys: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
     prices: str = ""
+    body_bytes_max: int = 64 * 1024 * 1024
+    batch_bytes_max: int = 24 * 1024 * 1024
+    in_flight_bytes_max: int = 192 * 1024 * 1024
+    connections_max: int = 1024
+    attributes_max: int = 1024
+    metric_labels: str = "provider,model,team"
+    metric_series_max: int = 2000
     calls_days: int = 3650
     minute_days: int = 90
     hour_days: int = 3650
@@ -78,6 +87,15 @@ class Settings:
 SETTINGS: Mapping[str, str] = {
     "store": "data folder of the embedded store, or `http(s)://user:password@host:8123/database` of ClickHouse",
     "listen": "address of the JSON API, `host:port`; beyond loopback every request needs a key",
+    "otlp_http": "address of the OTLP/HTTP door, `host:port`; empty: shut",
+    "otlp_grpc": "address of the OTLP/gRPC door, `host:port`; empty: shut",
+    "body_bytes_max": "largest OTLP request, in bytes after decompression",
+    "batch_bytes_max": "how many bytes of requests are stored in one go",
+    "in_flight_bytes_max": "bytes of requests that wait or are being stored; past it the doors say 503",
+    "connections_max": "open connections of the OTLP/HTTP door; one more is told 503",
+    "attributes_max": "attributes of a span; a call with more is refused",
+    "metric_labels": "what our own metrics on `/metrics` are split by: dimensions and `tags.KEY`, by commas",
+    "metric_series_max": "series that each metric on `/metrics` may have; the rest is folded into `other`",
     "keys": "file of the hashed keys that `tachograph key` writes; empty: `tachograph.keys` in the data folder, "
     "or in the working directory where the store is a server",
     "tls_certificate": "PEM file of the certificate (with its chain) that the doors show; empty: no TLS",
@@ -92,6 +110,16 @@ SETTINGS: Mapping[str, str] = {
     "region": "`cloud.region` of calls that name none",
     "team": "team of calls that name none",
     "project": "project of calls that name none",
+}
+
+
+_UNITS = {
+    "body_bytes_max": "bytes",
+    "batch_bytes_max": "bytes",
+    "in_flight_bytes_max": "bytes",
+    "connections_max": "connections",
+    "attributes_max": "attributes",
+    "metric_series_max": "series",
 }
 
 
@@ -136,15 +164,16 @@ def _checked(values: Mapping[str, Any], where: str, spell: Callable[[str], str] 
 def _value(key: str, value: Any, is_int: bool, where: str) -> Any:
     if is_int:
         try:
-            days = int(value)
+            number = int(value)
         except (TypeError, ValueError):
-            days = -1
-        if days < 1 or isinstance(value, (bool, float)) or days > 36500:
-            raise SettingsError(f"{where} is {value!r}: give a whole number of days from 1 to 36500")
-        return days
+            number = -1
+        unit, most = ("days", 36500) if key.endswith("_days") else (_UNITS[key], 2**40)
+        if number < 1 or isinstance(value, (bool, float)) or number > most:
+            raise SettingsError(f"{where} is {value!r}: give a whole number of {unit} from 1 to {most}")
+        return number
     if not isinstance(value, str):
         raise SettingsError(f"{where} is {value!r}: give text in quotes")
-    if key == "listen":
+    if key in ("listen", "otlp_http", "otlp_grpc") and (value or key == "listen"):
         host, _, port = value.rpartition(":")
         if not port.isdecimal() or int(port) > 65535 or not host or (":" in host and host[0] + host[-1] != "[]"):
             raise SettingsError(f"{where} is {value!r}: give host:port such as 127.0.0.1:4180 or [::1]:4180")

@@ -188,7 +188,7 @@ class Importer:
 
     def _wrong(self, result: Imported, message: str, reason: str) -> None:
         result.wrong(message)
-        self.health.add("calls_refused_total", 1, reason)
+        self.health.refused("import", reason)
 
     def _circumstances(self, source: str) -> Circumstances:
         return Circumstances(self.received_at, f"{source} {VERSION}", attribution=self.attribution)

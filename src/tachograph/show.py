@@ -183,3 +183,19 @@ def _value(value: float | int | None) -> str:
     if isinstance(value, int) or float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.6g}"
+
+
+def ledger(console: Console, value: dict[str, Any]) -> None:
+    """What became of everything that was accepted, with the reasons."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for name in ("accepted", "stored", "deduplicated", "refused", "ignored", "in_flight"):
+        parts = value[name] if isinstance(value[name], dict) else {}
+        table.add_row(
+            name.replace("_", " "), f"{sum(parts.values()) if isinstance(value[name], dict) else value[name]:,}"
+        )
+        for label, count in sorted(parts.items()):
+            table.add_row(f"  {label}", f"{count:,}")
+    console.print(table)
+    console.print("balanced" if value["balanced"] else "NOT balanced: please report this")

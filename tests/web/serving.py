@@ -29,9 +29,9 @@ def parts_over(store: Store, **more: Any) -> Parts:
     def ledger() -> dict[str, Any]:
         counts: Any = health.snapshot()
         return {
-            "accepted": counts["calls_accepted_total"],
-            "stored": counts["calls_stored_total"],
-            "deduplicated": counts["calls_deduplicated_total"],
+            "accepted": counts["items_accepted_total"],
+            "stored": counts["items_stored_total"],
+            "deduplicated": counts["items_deduplicated_total"],
             "refused": {},
             "ignored": {},
             "in_flight": 0,

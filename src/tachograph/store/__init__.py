@@ -9,7 +9,7 @@ One store, two places: a folder, on which the engine runs inside this process (`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,6 +94,18 @@ class Store:
     def write_points(self, rows: Sequence[dict[str, Any]]) -> int:
         """Make metric points durable; how many were new. See `store.points`."""
         return points.write_points(self.engine, rows)
+
+    def snapshot(self, name: str) -> str | None:
+        """The text that was last saved under `name`; None where none was."""
+        return questions.snapshot(self.engine, name)
+
+    def save_snapshot(self, name: str, body: str) -> None:
+        """Keep a text under `name`, in place of the one before."""
+        questions.save_snapshot(self.engine, name, body)
+
+    def received_after(self, moment: datetime) -> Iterator[pa.RecordBatch]:
+        """The calls that were accepted after `moment`, in batches of `flow.batch.SCHEMA`."""
+        return questions.received_after(self.engine, moment)
 
     def reported(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
         """What services reported about themselves in that time. See `store.points`."""

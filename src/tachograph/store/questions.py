@@ -85,6 +85,32 @@ def sightings(engine: Engine, call_id: str) -> list[Call]:
     return [row for row in rows if row.call_id != call.call_id]
 
 
+def snapshot(engine: Engine, name: str) -> str | None:
+    """The text saved last under that name."""
+    rows = engine.query("SELECT body FROM snapshots FINAL WHERE name = {name:String}", {"name": name})
+    return str(rows[0][0]) if rows else None
+
+
+def save_snapshot(engine: Engine, name: str, body: str) -> None:
+    """Save a text under that name; the engine's clock says which one is the last."""
+    sql = "INSERT INTO snapshots (name, taken_at, body) VALUES ({name:String}, now64(6), {body:String})"
+    engine.command(sql, {"name": name, "body": body})
+
+
+def received_after(engine: Engine, moment: datetime) -> Iterator[pa.RecordBatch]:
+    """The calls accepted after that moment, an hour of them at a time, so that memory stays bounded."""
+    parameters = Parameters()
+    after = f"received_at > {parameters.moment(moment)}"
+    hours = engine.query(
+        f"SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(started_at))) AS h FROM calls WHERE {after} ORDER BY h",
+        parameters.values,
+    )
+    for (hour,) in hours:
+        within = f"toStartOfHour(started_at) = toDateTime({int(hour)}, 'UTC')"
+        rows = engine.arrow(f"SELECT {_FIELDS} FROM calls WHERE {after} AND {within}", parameters.values)
+        yield _conforming(rows)
+
+
 def page_of_calls(
     engine: Engine,
     where: Where | None = None,
@@ -157,14 +183,18 @@ def _by_places(engine: Engine, places: list[tuple[int, bytes]]) -> list[Call]:
 
 
 def _calls(table: pa.Table) -> list[Call]:
-    """Rows of the raw table as Calls: an empty list of counts says what a null says."""
+    return from_batch(_conforming(table))
+
+
+def _conforming(table: pa.Table) -> pa.RecordBatch:
+    """Rows of the raw table as a batch of SCHEMA: an empty list of counts says what a null says."""
     arrays = []
     for field in SCHEMA:
         array = table.column(field.name).combine_chunks()
         if pa.types.is_list(field.type) and field.nullable:
             array = pa.array([item or None for item in array.to_pylist()], field.type)
         arrays.append(array.cast(field.type))
-    return from_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
 def stats(engine: Engine) -> Stats:

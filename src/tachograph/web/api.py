@@ -61,7 +61,7 @@ async def _answer(parts: Parts, endpoint: Endpoint, request: Request) -> Respons
     except Busy as failure:
         return answers.busy(failure)
     except Refused as failure:
-        parts.health.add("calls_refused_total", 1, failure.reason)
+        parts.health.add("api_requests_refused_total", 1, failure.reason)
         return answers.refused(failure)
     except StoreError as failure:
         return answers.broken(failure)

@@ -6,7 +6,9 @@ What it must never know: a path, a question.
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -18,7 +20,7 @@ STOP_SECONDS = 10
 
 
 class Server(uvicorn.Server):
-    """`run(sockets=[...])` or `await serve(sockets=[...])`; `should_exit = True` stops it, as do SIGINT and SIGTERM."""
+    """`await serve(sockets=[...])`; `should_exit = True` stops it."""
 
     def __init__(self, parts: Parts, tls: Tls | None = None) -> None:
         context = tls.context() if tls else None
@@ -35,6 +37,11 @@ class Server(uvicorn.Server):
             )
         )
         self._live = parts.live
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None of them: other servers run beside this one, and their owner stops them in order."""
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Streams end first: else the server would wait for readers who never leave."""
