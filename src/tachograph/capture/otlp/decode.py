@@ -1,39 +1,20 @@
-"""A body as it travelled becomes OTLP in protobuf.
+"""Content encodings of requests, undone within a limit.
 
-In: bytes, the name of their encoding, whether they are JSON. Out: an Export*ServiceRequest in protobuf. A body that
-cannot be read is Refused in one line; one that unfolds to more than its limit is refused when it gets there, and
-nothing beyond it is ever allocated.
-What it must never know: what a span means, HTTP, gRPC.
-Why JSON by way of the generated classes: protobuf's own JSON reader knows every spelling that is allowed (names of
-either case, numbers as text, enums by name or number), and OTLP differs from it in one thing only: ids are hex.
+In: bytes as they travelled, the name of their encoding. Out: the plain bytes. A body that cannot be read whole is
+Refused in one line; one that unfolds to more than its limit is refused when it gets there, and nothing beyond it is
+ever allocated.
+What it must never know: what is inside, HTTP, gRPC.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable
-from typing import Any
-
-from google.protobuf import json_format
-from google.protobuf.message import Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tachograph.flow import Refused
 from tachograph.wire.encoding import Decoder
 
 ENCODINGS = ("gzip", "x-gzip", "deflate", "zstd", "br", "identity", "")
 SLICE_BYTES = 64 * 1024  # a decoder copies what it has not read yet at every piece that it writes
-MESSAGE_CHARACTERS_MAX = 300
-_REQUESTS: dict[str, type[Message]] = {
-    "traces": ExportTraceServiceRequest,
-    "logs": ExportLogsServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-}
-_IDS = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 _ZSTD_MAGIC, _SKIPPABLE_MAGIC = 0xFD2FB528, 0x184D2A50
 
 
@@ -103,51 +84,3 @@ def _zstd_frame_end(body: bytes, place: int) -> int:
         last = bool(header & 1)
         place += 3 + (1 if header >> 1 & 3 == 1 else header >> 3)  # a run is one byte, whatever its length
     return place + (4 if descriptor >> 2 & 1 else 0)
-
-
-def transcoded(signal: str, body: bytes) -> bytes:
-    """A request in OTLP's JSON as the same request in protobuf."""
-    try:
-        value = json.loads(body)
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
-        _ids_to_base64(value, "")
-        message = json_format.ParseDict(value, _REQUESTS[signal](), ignore_unknown_fields=True)
-        return bytes(message.SerializeToString())
-    except RecursionError as error:
-        raise Refused("not_otlp", "not OTLP in JSON: nested too deep") from error
-    except (json_format.Error, ValueError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())
-        raise Refused("not_otlp", f"not OTLP in JSON: {_tail(said)}") from error
-
-
-def _tail(said: str) -> str:
-    """The end of a message: protobuf's reader says the path first, field by field, and the failure last."""
-    said = said.replace("Failed to parse ", "").replace(" field:", ":").rstrip(".")
-    return said if len(said) <= MESSAGE_CHARACTERS_MAX else "..." + said[-MESSAGE_CHARACTERS_MAX:]
-
-
-def _ids_to_base64(value: dict[str, Any], path: str) -> None:
-    """Turn ids into what protobuf's JSON reader takes for bytes, in place."""
-    for name, member in value.items():
-        if isinstance(member, dict):
-            _ids_to_base64(member, f"{path}{name}.")
-        elif isinstance(member, list):
-            _each_ids_to_base64(member, f"{path}{name}")
-        elif name in _IDS and member is not None:
-            value[name] = _base64(member, path + name)
-
-
-def _each_ids_to_base64(members: list[Any], path: str) -> None:
-    for index, member in enumerate(members):
-        if isinstance(member, dict):
-            _ids_to_base64(member, f"{path}[{index}].")
-        elif isinstance(member, list):
-            _each_ids_to_base64(member, f"{path}[{index}]")
-
-
-def _base64(digits: Any, path: str) -> str:
-    try:
-        return base64.b64encode(binascii.unhexlify(digits)).decode()
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {str(digits)[:40]!r} is not hex digits") from error

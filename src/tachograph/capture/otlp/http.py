@@ -11,6 +11,7 @@ to be asked for, which we never give, and a request that names a foreign origin 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import Executor
@@ -22,9 +23,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from tachograph.capture.otlp import Taken, answers, gate
-from tachograph.capture.otlp.decode import check_encoding, transcoded, unfolded
+from tachograph.capture.otlp.decode import check_encoding, unfolded
 from tachograph.capture.otlp.gather import Gatherer
 from tachograph.capture.otlp.limits import DoorLimits, Held, check_size
+from tachograph.capture.otlp.transcode import Transcoder
 from tachograph.flow import Busy, Refused
 
 Scope = MutableMapping[str, Any]
@@ -80,6 +82,7 @@ class HttpDoor:
     ) -> None:
         self._gatherer, self._gatekeeper, self._count = gatherer, gatekeeper, count
         self._limits, self._reading = limits, reading
+        self._transcode = Transcoder()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -128,14 +131,14 @@ class HttpDoor:
         encoding = _text(headers.get(b"content-encoding", b""))
         plain = encoding.lower() in ("", "identity")
         whole_max = self._limits.json_bytes_max if kind == JSON else self._limits.body_bytes_max
+        travelled_max = whole_max if plain else self._limits.compressed_bytes_max
         with self._gatherer.held.request() as held:
-            travelled_max = whole_max if plain else self._limits.compressed_bytes_max
             check_size(_declared(headers), travelled_max)
             body = await self._received(receive, held, travelled_max)
             self._count(gate.BYTES, len(body), "http")
             if not plain or kind == JSON:
-                work = _Reading(signal, encoding if not plain else "", kind == JSON, held, whole_max)
-                body = await asyncio.get_running_loop().run_in_executor(self._reading, work, body)
+                work = functools.partial(self._read, signal, body, "" if plain else encoding, kind == JSON, held)
+                body = await asyncio.get_running_loop().run_in_executor(self._reading, work)
             return await self._gatherer.submit(signal, body)
 
     async def _received(self, receive: Receive, held: Held, size_max: int) -> bytes:
@@ -158,29 +161,20 @@ class HttpDoor:
             raise Refused("too_slow", f"the body did not arrive within {seconds:g} s: send smaller batches") from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What has to be done to a body that is not plain protobuf."""
-
-    signal: str
-    encoding: str
-    is_json: bool
-    held: Held
-    size_max: int
-
-    def __call__(self, body: bytes) -> bytes:
+    def _read(self, signal: str, body: bytes, encoding: str, is_json: bool, held: Held) -> bytes:
+        """A body that is not plain protobuf, as such. Runs in a thread of its own."""
         travelled = len(body)
+        size_max = self._limits.json_bytes_max if is_json else self._limits.body_bytes_max
 
         def grow(size: int) -> None:
-            check_size(size, self.size_max)
-            self.held.resize(travelled + size)
+            check_size(size, size_max)
+            held.resize(travelled + size)
 
-        if self.encoding:
-            body = unfolded(body, self.encoding, grow)
-        if self.is_json:
-            body = transcoded(self.signal, body)
-        self.held.resize(len(body))
+        if encoding:
+            body = unfolded(body, encoding, grow)
+        if is_json:
+            body = self._transcode(signal, body)
+        held.resize(len(body))
         return body
 
 
