@@ -28,7 +28,10 @@ _BLANKED = re.compile(r"^(host\.|process\.|os\.|service\.instance\.id|code\.(fil
 _STACK = re.compile(r"stack_?trace$")
 _FOLDERS = re.compile(r"(?:file://)?(?:/[\w.@+-]+)+/(?=(?:site-packages|node_modules|packages|python3\.\d+)/)")
 _OTHER_FOLDERS = re.compile(r"/(?:work|root|home|tmp|opt)/[\w./@+-]*")
-_ATTRIBUTE = re.compile(r'\{\s+"key": (".*"),\s+"value": \{\s+("\w+": (?:".*"|[\w.+-]+))\s+\}\s+\}')
+_SCALAR = r'(?:"(?:[^"\\\n]|\\.)*"|[\w.+-]+)'
+_LISTED = re.compile(rf"\[\s+({_SCALAR}(?:,\s+{_SCALAR})*)\s+\]")
+_SINGLE = re.compile(rf'\{{\s+("\w+": {_SCALAR})\s+\}}')
+_ATTRIBUTE = re.compile(r'\{\s+("key": ".*"),\s+("value": \{.*\})\s+\}')
 STACK_CHARACTERS_MAX = 500
 
 
@@ -88,13 +91,15 @@ def write(package: Package) -> int:
     for old in folder.glob("*.json"):
         old.unlink()
     for name, content in made.items():
-        (folder / name).write_text(_text(content), "utf-8")
+        (folder / name).write_text(text_of(content), "utf-8")
     return len(made)
 
 
-def _text(content: dict[str, Any]) -> str:
+def text_of(content: dict[str, Any]) -> str:
     """JSON with one attribute a line."""
-    return _ATTRIBUTE.sub(r'{"key": \1, "value": {\2}}', json.dumps(content, indent=1, ensure_ascii=False)) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    text = _LISTED.sub(lambda found: "[" + re.sub(r"\n\s+", " ", found[1]) + "]", text)
+    return _ATTRIBUTE.sub(r"{\1, \2}", _SINGLE.sub(r"{\1}", text)) + "\n"
 
 
 def main(names: list[str]) -> None:

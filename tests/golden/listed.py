@@ -1,7 +1,7 @@
-"""The packages whose telemetry is recorded, each with what it is known to lose.
+"""The packages whose telemetry is recorded.
 
-A row says: where it is installed, which script runs it, and which facts of the provider's truth its telemetry does not
-carry (found by reading the recordings and the package's source, never by running a reader of ours).
+A row says: where it is installed, which script runs it with which settings, and what a reader of its recordings must
+know.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ GROUPS = {
 }
 
 
+# Those that install in seconds; they are recorded anew in each run of the long tests.
+QUICK_GROUPS = ("shared", "older", "node")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Package:
     """One instrumentation package. distribution: whose version is written into the recordings."""
@@ -30,16 +34,13 @@ class Package:
     group: str = "shared"
     script: str = "python.py"
     environment: dict[str, str] = field(default_factory=dict)
-    in_continuous_integration: bool = False
     halves: bool = False
     note: str = ""
     notes: dict[str, str] = field(default_factory=dict)
 
 
 PACKAGES = (
-    Package(
-        name="genai-openai", distribution="opentelemetry-instrumentation-genai-openai", in_continuous_integration=True
-    ),
+    Package(name="genai-openai", distribution="opentelemetry-instrumentation-genai-openai"),
     Package(
         name="genai-openai-event",
         distribution="opentelemetry-instrumentation-genai-openai",
@@ -54,68 +55,33 @@ PACKAGES = (
         group="openai-v2",
         environment={"OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental"},
     ),
-    Package(
-        name="genai-anthropic",
-        distribution="opentelemetry-instrumentation-genai-anthropic",
-        in_continuous_integration=True,
-    ),
-    Package(
-        name="genai-bedrock", distribution="opentelemetry-instrumentation-genai-bedrock", in_continuous_integration=True
-    ),
+    Package(name="genai-anthropic", distribution="opentelemetry-instrumentation-genai-anthropic"),
+    Package(name="genai-bedrock", distribution="opentelemetry-instrumentation-genai-bedrock"),
     Package(name="genai-langchain", distribution="opentelemetry-instrumentation-genai-langchain"),
     Package(name="google-genai", distribution="opentelemetry-instrumentation-google-genai", group="older"),
     Package(name="openai-v2", distribution="opentelemetry-instrumentation-openai-v2", group="openai-v2"),
     Package(name="botocore", distribution="opentelemetry-instrumentation-botocore"),
-    Package(name="anthropic-sdk", distribution="anthropic", in_continuous_integration=True),
-    Package(
-        name="openllmetry-openai", distribution="opentelemetry-instrumentation-openai", in_continuous_integration=True
-    ),
-    Package(
-        name="openllmetry-anthropic",
-        distribution="opentelemetry-instrumentation-anthropic",
-        in_continuous_integration=True,
-    ),
-    Package(
-        name="openllmetry-bedrock", distribution="opentelemetry-instrumentation-bedrock", in_continuous_integration=True
-    ),
+    Package(name="anthropic-sdk", distribution="anthropic"),
+    Package(name="openllmetry-openai", distribution="opentelemetry-instrumentation-openai"),
+    Package(name="openllmetry-anthropic", distribution="opentelemetry-instrumentation-anthropic"),
+    Package(name="openllmetry-bedrock", distribution="opentelemetry-instrumentation-bedrock"),
     Package(name="openllmetry-google", distribution="opentelemetry-instrumentation-google-generativeai"),
     Package(name="openllmetry-langchain", distribution="opentelemetry-instrumentation-langchain"),
     Package(name="openllmetry-mistralai", distribution="opentelemetry-instrumentation-mistralai", group="older"),
     Package(name="openllmetry-cohere", distribution="opentelemetry-instrumentation-cohere", group="older"),
     Package(name="openllmetry-ollama", distribution="opentelemetry-instrumentation-ollama"),
     Package(name="openllmetry-groq", distribution="opentelemetry-instrumentation-groq"),
-    Package(
-        name="openinference-openai", distribution="openinference-instrumentation-openai", in_continuous_integration=True
-    ),
-    Package(
-        name="openinference-anthropic",
-        distribution="openinference-instrumentation-anthropic",
-        in_continuous_integration=True,
-    ),
-    Package(
-        name="openinference-bedrock",
-        distribution="openinference-instrumentation-bedrock",
-        in_continuous_integration=True,
-    ),
+    Package(name="openinference-openai", distribution="openinference-instrumentation-openai"),
+    Package(name="openinference-anthropic", distribution="openinference-instrumentation-anthropic"),
+    Package(name="openinference-bedrock", distribution="openinference-instrumentation-bedrock"),
     Package(name="openinference-google-genai", distribution="openinference-instrumentation-google-genai"),
     Package(name="openinference-langchain", distribution="openinference-instrumentation-langchain"),
     Package(name="openinference-mistralai", distribution="openinference-instrumentation-mistralai"),
     Package(name="openinference-groq", distribution="openinference-instrumentation-groq"),
-    Package(
-        name="pydantic-ai",
-        distribution="pydantic-ai-slim",
-        script="pydantic_ai_agent.py",
-        in_continuous_integration=True,
-    ),
-    Package(
-        name="logfire-openai",
-        distribution="logfire",
-        script="logfire_clients.py",
-        halves=True,
-        in_continuous_integration=True,
-    ),
+    Package(name="pydantic-ai", distribution="pydantic-ai-slim", script="pydantic_ai_agent.py"),
+    Package(name="logfire-openai", distribution="logfire", script="logfire_clients.py", halves=True),
     Package(name="logfire-anthropic", distribution="logfire", script="logfire_clients.py", halves=True),
-    Package(name="langfuse", distribution="langfuse", script="langfuse_sdk.py", in_continuous_integration=True),
+    Package(name="langfuse", distribution="langfuse", script="langfuse_sdk.py"),
     Package(name="litellm", distribution="litellm", group="litellm", script="litellm_callback.py"),
     Package(
         name="litellm-v2",
@@ -123,7 +89,6 @@ PACKAGES = (
         group="litellm",
         script="litellm_callback.py",
         environment={"LITELLM_OTEL_V2": "true"},
-        in_continuous_integration=True,
     ),
     Package(
         name="openinference-litellm",
@@ -142,8 +107,8 @@ PACKAGES = (
     Package(name="semantic-kernel", distribution="semantic-kernel", group="microsoft", script="kernel.py"),
     Package(name="vercel-ai-4", distribution="ai4", group="node"),
     Package(name="vercel-ai-5", distribution="ai5", group="node"),
-    Package(name="vercel-ai-6", distribution="ai6", group="node", in_continuous_integration=True),
-    Package(name="vercel-ai-7", distribution="ai7", group="node", in_continuous_integration=True),
+    Package(name="vercel-ai-6", distribution="ai6", group="node"),
+    Package(name="vercel-ai-7", distribution="ai7", group="node"),
     Package(name="vercel-ai-7-legacy", distribution="ai7", group="node"),
     Package(name="spring-ai", distribution="org.springframework.ai:spring-ai-bom", group="spring"),
 )
