@@ -7,7 +7,7 @@ What it must never know: a metric, a call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,30 @@ _EXACT_MAX = float(2**52)  # sums of whole numbers below it are exact in a doubl
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """of_row: the group of each row. keys: the words of each group."""
+    """of_row: the group of each row. keys: the words of each group. strange: the rows that were folded, or None."""
 
     of_row: Any
     keys: list[tuple[str, ...]]
+    strange: Any = None
+
+    def worded(self, word: str) -> Groups:
+        """The same groups with one more word in every key."""
+        return Groups(self.of_row, [(*key, word) for key in self.keys])
+
+    def placed(self, place: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Groups:
+        """The groups that are left when `place` says under which key each is counted."""
+        numbers: dict[tuple[str, ...], int] = {}
+        places = [place(key) for key in self.keys]
+        number = np.array([numbers.setdefault(key, len(numbers)) for key in places], np.int64)
+        strange = np.array([key != old for key, old in zip(places, self.keys, strict=True)], bool)
+        return Groups(number[self.of_row], list(numbers), strange[self.of_row])
+
+    def folded(self, rows: Any, amounts: Any) -> list[int]:
+        """How much of `amounts` at `rows` was folded into each group."""
+        if self.strange is None:
+            return [0] * len(self.keys)
+        there = self.strange[rows]
+        return sums(self.of_row[rows[there]], amounts[there], len(self.keys))
 
 
 def grouped(rows: int, columns: Sequence[tuple[Any, list[str]]]) -> Groups:

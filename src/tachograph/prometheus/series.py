@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tachograph.prometheus.families import CLOSED, Family
+from tachograph.prometheus.grouping import Groups
 
 OTHER = "other"
 
@@ -49,18 +50,33 @@ class Series:
         self.folded = 0  # observations that were counted under `other` for want of room
         self._max = series_max
         self._cells: dict[Key, Cell] = {}
+        names = family.label_names
+        self._closed = [(index, CLOSED[name]) for index, name in enumerate(names) if name in CLOSED]
         self._width = len(family.bounds) + 1 if family.bounds else 0
 
-    def add(self, key: Key, observations: int, total: int, buckets: Mapping[int, int] | None = None) -> None:
-        """Count. observations: how many this is, told in `folded` where there is no room for `key`."""
-        place = self._place(key)
-        if place != key:
-            self.folded += observations
-        self._count(place, total, buckets or {})
+    def settled(self, groups: Groups) -> Groups:
+        """The groups as they are counted once there is no room: junk is put together before it costs anything."""
+        return groups if len(self._cells) < self._max else groups.placed(self.place)
+
+    def add(self, key: Key, total: int, buckets: Mapping[int, int], observations: int, folded: int) -> None:
+        """Count. observations: how many this is, of which `folded` had no room before."""
+        place = self.place(key)
+        self.folded += observations if place != key else folded
+        self._count(place, total, buckets)
 
     def show(self, key: Key, bucket: int, exemplar: Exemplar) -> None:
         """Remember the newest exemplar of a bucket of a key that was counted."""
-        self._cells[self._place(key)].exemplars[bucket] = exemplar
+        self._cells[self.place(key)].exemplars[bucket] = exemplar
+
+    def place(self, key: Key) -> Key:
+        """Under which key to count `key`."""
+        if key in self._cells or len(self._cells) < self._max:
+            return key
+        folded = [OTHER] * len(key)
+        for index, known in self._closed:
+            if not key[index] or key[index] in known:
+                folded[index] = key[index]
+        return tuple(folded)
 
     def cells(self) -> Iterator[tuple[Key, Cell]]:
         """Every series in the order in which it appeared."""
@@ -97,7 +113,7 @@ class Series:
         places = [then.get(name) for name in self.family.label_names]
         self.folded += snapshot["folded"]
         for words, total, *rest in snapshot["series"]:
-            key = self._place(tuple("" if place is None else words[place] for place in places))
+            key = self.place(tuple("" if place is None else words[place] for place in places))
             self._restore(key, total, *rest)
 
     def _restore(
@@ -114,13 +130,3 @@ class Series:
         cell.total += total
         for bucket, count in buckets.items():
             cell.buckets[bucket] += count
-
-    def _place(self, key: Key) -> Key:
-        """Where to count for `key`."""
-        if key in self._cells or len(self._cells) < self._max:
-            return key
-        names = self.family.label_names
-        return tuple(
-            word if name in CLOSED and (not word or word in CLOSED[name]) else OTHER
-            for name, word in zip(names, key, strict=True)
-        )

@@ -33,9 +33,10 @@ class _Amount:
     row: int
     part: int
     key: Key
-    observations: int
     total: int
-    buckets: Mapping[int, int] | None = None
+    buckets: Mapping[int, int]
+    observations: int
+    folded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,30 +134,31 @@ def _observe(series: Series, columns: _Columns) -> None:
     shown: list[tuple[int, Key, int, int]] = []
     for number, part in enumerate(family.parts):
         groups = columns.groups(family.labels)
-        keys = [(*key, part.word) for key in groups.keys] if family.part_label else groups.keys
+        groups = series.settled(groups.worded(part.word) if family.part_label else groups)
         if part.reading == _GAPS:
-            found, values = _gaps(family, columns, groups, keys)
+            found, values = _gaps(family, columns, groups)
         else:
             values = columns.values(part.reading)
-            found = _amounts(family, number, values, groups, keys)
+            found = _amounts(family, number, values, groups)
         amounts += found
         if family.bounds:
-            shown += _shown(family, columns, values, groups, keys)
+            shown += _shown(family, columns, values, groups)
     for amount in sorted(amounts, key=lambda amount: (amount.row, amount.part)):
-        series.add(amount.key, amount.observations, amount.total, amount.buckets)
+        series.add(amount.key, amount.total, amount.buckets, amount.observations, amount.folded)
     _show(series, columns, shown)
 
 
-def _amounts(family: Family, number: int, values: Values, groups: Groups, keys: Sequence[Key]) -> list[_Amount]:
+def _amounts(family: Family, number: int, values: Values, groups: Groups) -> list[_Amount]:
     """What each group adds by one part."""
-    places, many = groups.of_row[values.rows], len(keys)
+    places, many = groups.of_row[values.rows], len(groups.keys)
     observations = np.bincount(places, minlength=many)
     present = np.flatnonzero(observations)
     first = firsts(places, values.rows, many)
     totals = sums(places, values.values, many)
+    folded = groups.folded(values.rows, np.ones(len(values.rows), np.int64))
     buckets = _bucketed(family, places, values, many) if family.bounds else {}
     return [
-        _Amount(row, number, keys[group], count, totals[group], buckets.get(group))
+        _Amount(row, number, groups.keys[group], totals[group], buckets.get(group, {}), count, folded[group])
         for group, row, count in zip(
             present.tolist(), first[present].tolist(), observations[present].tolist(), strict=True
         )
@@ -178,33 +180,32 @@ def _by_group(counts: Any, width: int) -> dict[int, dict[int, int]]:
     return found
 
 
-def _gaps(family: Family, columns: _Columns, groups: Groups, keys: Sequence[Key]) -> tuple[list[_Amount], Values]:
+def _gaps(family: Family, columns: _Columns, groups: Groups) -> tuple[list[_Amount], Values]:
     """What each group adds by the gaps inside its streams, and the longest gaps."""
     rows, counts, sum_us, longest = columns.gaps(family.bounds)
-    places, many, width = groups.of_row[rows], len(keys), counts.shape[1]
+    places, many, width = groups.of_row[rows], len(groups.keys), counts.shape[1]
     cells = (places[:, None] * width + np.arange(width)).ravel()
     buckets = _by_group(np.array(sums(cells, counts.ravel(), many * width), object), width)
     totals = sums(places, np.array(sum_us, object), many)
     first = firsts(places, rows, many)
+    folded = groups.folded(rows, counts.sum(axis=1))
     found = [
-        _Amount(int(first[group]), 0, keys[group], sum(counted.values()), totals[group], counted)
+        _Amount(int(first[group]), 0, groups.keys[group], totals[group], counted, sum(counted.values()), folded[group])
         for group, counted in buckets.items()
     ]
     return found, longest
 
 
-def _shown(
-    family: Family, columns: _Columns, values: Values, groups: Groups, keys: Sequence[Key]
-) -> Iterator[tuple[int, Key, int, int]]:
+def _shown(family: Family, columns: _Columns, values: Values, groups: Groups) -> Iterator[tuple[int, Key, int, int]]:
     """(row, key, bucket, value) of the last call with a trace id in every bucket of every group."""
     traced = columns.traced()[values.rows]
     rows, amounts = values.rows[traced], values.values[traced]
     width = len(family.bounds) + 1
     cells = groups.of_row[rows] * width + np.searchsorted(family.bounds, amounts)
-    last = lasts(cells, np.arange(len(rows)), len(keys) * width)
+    last = lasts(cells, np.arange(len(rows)), len(groups.keys) * width)
     for cell in np.flatnonzero(last >= 0).tolist():
         place = int(last[cell])
-        yield int(rows[place]), keys[cell // width], cell % width, int(amounts[place])
+        yield int(rows[place]), groups.keys[cell // width], cell % width, int(amounts[place])
 
 
 def _show(series: Series, columns: _Columns, shown: Sequence[tuple[int, Key, int, int]]) -> None:
