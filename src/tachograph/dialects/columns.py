@@ -98,6 +98,7 @@ class Facts:
         return [(_decoded(name), _decoded(value)) for name, value in zip(names, values, strict=True) if name]
 
 
+_NOTHING = pa.array(["", "none"])  # Micrometer says `none` where there is nothing to say
 _FLAT = ("ns", "numbers")
 
 
@@ -107,12 +108,12 @@ def _whole(column: Any) -> Any:
 
 
 def known(array: Any) -> Words:
-    """Bytes as text, null where empty; bytes that are no text are read as far as they are."""
+    """Bytes as text, null where empty or `none`; bytes that are no text are read as far as they are."""
     try:
         words = array.cast(pa.string())
     except pa.ArrowInvalid:
         words = pa.array([None if value is None else _decoded(value) for value in array.to_pylist()], pa.string())
-    return pc.if_else(pc.equal(pc.binary_length(words), 0), pa.scalar(None, pa.string()), words)
+    return pc.if_else(pc.is_in(words, _NOTHING), pa.scalar(None, pa.string()), words)
 
 
 def _decoded(value: bytes) -> str:

@@ -34,12 +34,14 @@ _BUCKETS: Mapping[str, tuple[Path, ...]] = {
     "audio_input": (("input_audio_tokens",),),
     "audio_output": (("output_audio_tokens",),),
 }
+_PARTS = {path for fact, paths in _BUCKETS.items() for path in paths if fact.startswith("cache") or fact == "reasoning"}
 # OpenAI's numbers, in which the details are included.
 _OPENAI: Mapping[str, tuple[Path, ...]] = {
     "input_tokens": (("prompt_tokens",), ("input_tokens",)),
     "output_tokens": (("completion_tokens",), ("output_tokens",)),
     "total_tokens": (("total_tokens",),),
     "cache_read": (("prompt_tokens_details", "cached_tokens"), ("input_tokens_details", "cached_tokens")),
+    "cache_write": (("prompt_tokens_details", "cache_write_tokens"), ("input_tokens_details", "cache_write_tokens")),
     "reasoning": (
         ("completion_tokens_details", "reasoning_tokens"),
         ("output_tokens_details", "reasoning_tokens"),
@@ -47,9 +49,14 @@ _OPENAI: Mapping[str, tuple[Path, ...]] = {
     "audio_input": (("prompt_tokens_details", "audio_tokens"),),
     "audio_output": (("completion_tokens_details", "audio_tokens"),),
 }
-# Where the provider's own usage rides along, it alone knows how long a cache entry lives.
+# Where the provider's own usage rides along, it has the details that the emitter left out, such as how long a cache
+# entry lives. Its whole counts are not taken: what they include is the provider's way, not the emitter's.
 _5M, _1H = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
 _RAW: Mapping[str, tuple[Path, ...]] = {
+    **{fact: _OPENAI[fact] for fact in ("audio_input", "audio_output")},
+    "cache_read": (*_OPENAI["cache_read"], ("cache_read_input_tokens",)),
+    "cache_write": (*_OPENAI["cache_write"], ("cache_creation_input_tokens",)),
+    "reasoning": (*_OPENAI["reasoning"], ("output_tokens_details", "thinking_tokens")),
     "cache_write_5m": (("cache_creation", _5M),),
     "cache_write_1h": (("cache_creation", _1H),),
 }
@@ -62,10 +69,12 @@ _PROVIDER: Mapping[str, tuple[Path, ...]] = {
         ("bedrock", "usage", "cacheReadInputTokens"),
         ("openai", "cachedPromptTokens"),
     ),
+    "reasoning": (("openai", "reasoningTokens"),),
     "cache_write": (
         ("anthropic", "usage", "cache_creation_input_tokens"),
         ("anthropic", "cacheCreationInputTokens"),
         ("bedrock", "usage", "cacheWriteInputTokens"),
+        ("openai", "usage", "cacheWriteTokens"),
     ),
 }
 
@@ -76,7 +85,16 @@ def counts_of(facts: Facts, stated: dict[str, Any]) -> Any:
     for row, document in _documents(facts, "usage_json"):
         buckets[row] = "input" in document or "output" in document
         _fill(stated, row, document, _BUCKETS if buckets[row] else _OPENAI)
+        if buckets[row]:
+            for kind in ("input", "output"):
+                stated[f"{kind}_tokens"][row] += _others(document, kind)
     return buckets
+
+
+def _others(document: Mapping[str, Any], kind: str) -> float:
+    """Tokens in buckets without a part of their own: audio, text, predictions. Buckets are disjoint: all are added."""
+    others = [name for name in document if name.startswith(f"{kind}_") and (name,) not in _PARTS]
+    return sum(number for name in others if not math.isnan(number := _number(document, ((name,),))))
 
 
 def split_of(facts: Facts, stated: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ NUMBERS = (
     "queue_s",
     "server_s",
     "duration_ms",
+    "duration_s",
     "status",
     "attempt",
     "max_output_tokens",
@@ -40,6 +41,8 @@ TOKEN_COUNTS = NUMBERS[: NUMBERS.index("ttft_s")]
 # Facts that are words. `*_json` facts are JSON texts, out of which single counts are taken.
 WORDS = (
     "operation",
+    "event",
+    "method",
     "provider",
     "host",
     "vendor",
@@ -86,13 +89,16 @@ class Dialect:
 
     name: `api` becomes `otlp.<name>`. scopes: beginnings of instrumentation scope names. markers: attribute names any
     of which decides for this vocabulary. resource: attributes of the resource that decide. fields: fact -> attribute
-    names, the first that is there wins. operations: word of a model call -> operation of Call. rollups: words of
-    spans that sum up others. unnamed: operation of a span that names none but carries the vocabulary's marks; empty:
-    such a span is no call. beside: providers whose cached tokens stand beside `input_tokens` instead of within it.
-    beside_scopes: the same, by scope; beside_without_details: by provider, unless the details of the input are there.
-    reasoning_beside: the same of reasoning and output, by provider. tags: beginnings of attribute names whose rest is
-    the name of a tag. first_token_events: span events that mark the first content. vantage: who saw it. provider: who
-    hosts where a span does not say. own: its attribute names are common words, which mean this in its spans alone.
+    names, the first that is there wins; `name#id` is the id that the answer in the attribute begins with.
+    operations: word of a model call -> operation of Call. rollups: words of spans that sum up others. unnamed:
+    operation of a span that names none but carries the vocabulary's marks; empty: such a span is no call.
+    beside: providers whose cached tokens stand beside `input_tokens` instead of within it. beside_scopes: the same, by
+    scope; beside_without_details: by provider, unless the details of the input are there. reasoning_beside: the same
+    of reasoning and output, by provider. halves: a stream is told of in two spans, one of the request without an id of
+    the answer, and a later one of the answer, which states its length itself. tags: beginnings of attribute names
+    whose rest is the name of a tag. first_token_events: span events that mark the first content. vantage: who saw it.
+    provider: who hosts where a span does not say. own: its attribute names are common words, which mean this in its
+    spans alone.
     """
 
     name: str
@@ -107,6 +113,7 @@ class Dialect:
     beside_scopes: tuple[str, ...] = ()
     beside_without_details: tuple[str, ...] = ()
     reasoning_beside: tuple[str, ...] = ()
+    halves: bool = False
     tags: tuple[str, ...] = ()
     first_token_events: tuple[str, ...] = ()
     vantage: str = "client"

@@ -32,11 +32,11 @@ LITELLM = Dialect(
     name="litellm",
     fields={
         **FIELDS,
-        "request_model": ("litellm.provider.model", "gen_ai.request.model"),
+        "request_model": ("gen_ai.request.model", "litellm.provider.model"),
         "total_tokens": ("gen_ai.usage.total_tokens",),
         "stream": ("litellm.request.streaming", "llm.is_streaming", "gen_ai.request.stream"),
         "operation_id": ("litellm.call_id",),
-        "status": (*FIELDS["status"], "litellm.provider.error.code"),
+        "status": (*FIELDS["status"], "litellm.provider.error.code", "error.code"),
         "team": ("litellm.team.alias", "litellm.metadata.user_api_key_team_alias", "metadata.user_api_key_team_alias"),
         "api_key_id": ("litellm.api_key.hash", "metadata.user_api_key_hash"),
         "user_id": (

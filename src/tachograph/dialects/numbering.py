@@ -14,6 +14,7 @@ from itertools import pairwise
 from tachograph.dialects.facts import NUMBERS, TOKEN_COUNTS, WORDS, Dialect
 
 OPERATION = "operation"
+ID_OF_ANSWER = "#id"  # behind the name of an attribute: it holds a whole answer, which begins with its id
 TAG = 65535  # the number of every attribute that is a tag
 
 
@@ -21,7 +22,8 @@ TAG = 65535  # the number of every attribute that is a tag
 class Numbering:
     """keys: attribute name -> number. places: fact -> numbers, the first that is there wins. own_places: (dialect,
     fact) -> numbers that count in that dialect alone. token_counts: the last number of a token count, which come
-    first. words_from: the first number of a fact that is a word.
+    first. words_from: the first number of a fact that is a word. answers: the numbers of texts of whole answers, of
+    which the id alone is taken.
     """
 
     keys: Mapping[str, int]
@@ -29,6 +31,7 @@ class Numbering:
     own_places: Mapping[tuple[str, str], tuple[int, ...]]
     token_counts: int
     words_from: int
+    answers: tuple[int, ...] = ()
 
 
 def numbering(dialects: Sequence[Dialect]) -> Numbering:
@@ -45,15 +48,19 @@ def numbering(dialects: Sequence[Dialect]) -> Numbering:
             for key in ranks:
                 if facts_of.setdefault(key, fact) != fact:
                     raise ValueError(f"{key} is both {facts_of[key]} and {fact}: name it once")
-            used = sorted(set(ranks.values()))
+            # What an answer is to be searched for shares its number with nothing that is taken as it stands.
+            shared = {key: (rank, key.endswith(ID_OF_ANSWER)) for key, rank in ranks.items()}
+            used = sorted(set(shared.values()))
             numbers = {rank: following + place for place, rank in enumerate(used)}
-            keys.update({key: numbers[rank] for key, rank in ranks.items()})
+            keys.update({key: numbers[rank] for key, rank in shared.items()})
             places[fact] = tuple(numbers[rank] for rank in used)
             following += len(used)
             following = _number_own(fact, dialects, keys, own, following)
             if fact == TOKEN_COUNTS[-1]:
                 token_counts = following - 1
-    return Numbering(keys, places, own, token_counts, words_from)
+    answers = {key: number for key, number in keys.items() if key.endswith(ID_OF_ANSWER)}
+    named = {key.removesuffix(ID_OF_ANSWER): number for key, number in keys.items()}
+    return Numbering(named, places, own, token_counts, words_from, tuple(answers.values()))
 
 
 def _number_own(

@@ -1,6 +1,7 @@
 """OpenInference (Arize).
 
-Source: openinference-semantic-conventions 0.1.42 and its instrumentations.
+Source: openinference-semantic-conventions 0.1.42 and its instrumentations. Older Converse spans of its Bedrock
+instrumentation hold the raw inputTokens; the total beside them, which is the provider's, tells. 0.1.61 adds them up.
 What it must never know: SQL.
 """
 
@@ -16,6 +17,7 @@ OPENINFERENCE = Dialect(
         "vendor": ("llm.system",),
         "request_model": ("llm.request.model_name",),
         "response_model": ("llm.response.model_name",),
+        "response_id": ("output.value#id",),
         "any_model": ("llm.model_name", "embedding.model_name", "reranker.model_name"),
         "input_tokens": ("llm.token_count.prompt",),
         "output_tokens": ("llm.token_count.completion",),
@@ -38,6 +40,5 @@ OPENINFERENCE = Dialect(
     rollups=frozenset({"agent", "chain"}),
     scopes=("openinference.",),
     markers=("openinference.span.kind",),
-    beside_scopes=("openinference.instrumentation.bedrock",),
     first_token_events=("First Token Stream Event",),
 )

@@ -12,6 +12,8 @@ from tachograph.dialects.facts import EVERY, Dialect
 # Input includes what was cached, output includes reasoning; each detail is a subset.
 FIELDS: dict[str, tuple[str, ...]] = {
     "operation": ("gen_ai.operation.name",),
+    "event": ("event.name",),
+    "method": ("rpc.method",),
     "provider": ("gen_ai.provider.name", "gen_ai.system"),
     "request_model": ("gen_ai.request.model",),
     "response_model": ("gen_ai.response.model",),
@@ -27,10 +29,19 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "image_output": ("gen_ai.usage.image.output_tokens",),
     "ttft_s": ("gen_ai.response.time_to_first_chunk",),
     "stream": ("gen_ai.request.stream",),
-    "finish": ("gen_ai.response.finish_reasons",),
+    "finish": ("gen_ai.response.finish_reasons", "anthropic.message.stop_reason"),
     "error": ("error.type",),
     "status": ("http.response.status_code", "http.status_code"),
-    "service_tier": ("openai.response.service_tier", "gen_ai.openai.response.service_tier"),
+    "service_tier": (
+        "openai.response.service_tier",
+        "gen_ai.openai.response.service_tier",
+        "anthropic.response.service_tier",
+    ),
+    "request_id": ("anthropic.request.id", "aws.request_id"),
+    "attempt": ("http.request.resend_count",),
+    # No convention has the two lifetimes of a cache entry; Anthropic's own SDK states them.
+    "cache_write_5m": ("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
+    "cache_write_1h": ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
     "user_id": ("user.id", "enduser.id"),
     "conversation_id": ("gen_ai.conversation.id", "session.id"),
     "prompt_name": ("gen_ai.prompt.name",),
@@ -63,7 +74,7 @@ OTEL = Dialect(
     fields=FIELDS,
     operations=OPERATIONS,
     rollups=ROLLUPS,
-    scopes=("opentelemetry.instrumentation.genai.", "opentelemetry.util.genai", "opentelemetry.instrumentation."),
+    scopes=("opentelemetry.instrumentation.", "opentelemetry.util.genai", "com.anthropic.sdk"),
     # The Bedrock instrumentations report the raw inputTokens, against the convention (genai-bedrock 1.3b0, botocore).
     beside_scopes=("opentelemetry.instrumentation.genai.bedrock", "opentelemetry.instrumentation.botocore"),
 )
@@ -73,11 +84,11 @@ TACHOGRAPH = Dialect(
     name="tachograph",
     fields={
         **FIELDS,
-        "request_id": ("tachograph.request_id",),
+        "request_id": ("tachograph.request_id", *FIELDS["request_id"]),
         "operation_id": ("tachograph.operation_id",),
-        "attempt": ("tachograph.attempt",),
-        "cache_write_5m": ("tachograph.usage.cache_write_5m",),
-        "cache_write_1h": ("tachograph.usage.cache_write_1h",),
+        "attempt": ("tachograph.attempt", *FIELDS["attempt"]),
+        "cache_write_5m": ("tachograph.usage.cache_write_5m", *FIELDS["cache_write_5m"]),
+        "cache_write_1h": ("tachograph.usage.cache_write_1h", *FIELDS["cache_write_1h"]),
         "team": ("tachograph.team",),
         "project": ("tachograph.project",),
         "feature": ("tachograph.feature",),
@@ -184,7 +195,7 @@ VLLM = Dialect(
 CLAUDE_CODE = Dialect(
     name="claude_code",
     fields={
-        "operation": ("event.name",),
+        "event": ("event.name",),
         "request_model": ("model",),
         "input_tokens": ("input_tokens",),
         "output_tokens": ("output_tokens",),
@@ -207,6 +218,7 @@ CLAUDE_CODE = Dialect(
     },
     rollups=frozenset(),
     scopes=("com.anthropic.claude_code",),
+    resource=(("service.name", "claude-code"),),
     beside=EVERY,
     provider="anthropic",
     own=True,

@@ -1,7 +1,7 @@
 """Python's own: pydantic-ai, Logfire and OpenLIT.
 
-Source: pydantic_ai_slim, logfire llm_providers, openlit 1.45.0. pydantic-ai repeats cached tokens in its details; only
-what no convention names is read there.
+Source: pydantic_ai_slim, logfire llm_providers, openlit 1.45.0. pydantic-ai repeats cached tokens in its details: they
+are read where the conventions' names are missing, and never added.
 What it must never know: SQL.
 """
 
@@ -15,11 +15,23 @@ PYDANTIC_AI = Dialect(
     fields={
         **FIELDS,
         "reasoning": (*FIELDS["reasoning"], "gen_ai.usage.details.reasoning_tokens"),
+        "cache_read": (
+            *FIELDS["cache_read"],
+            "gen_ai.usage.details.cache_read_tokens",
+            "gen_ai.usage.details.cache_read_input_tokens",
+        ),
+        "cache_write": (
+            *FIELDS["cache_write"],
+            "gen_ai.usage.details.cache_write_tokens",
+            "gen_ai.usage.details.cache_creation_input_tokens",
+        ),
         "cache_write_5m": (
+            *FIELDS["cache_write_5m"],
             "gen_ai.usage.details.cache_write_5m_tokens",
             "gen_ai.usage.details.ephemeral_5m_input_tokens",
         ),
         "cache_write_1h": (
+            *FIELDS["cache_write_1h"],
             "gen_ai.usage.details.cache_write_1h_tokens",
             "gen_ai.usage.details.ephemeral_1h_input_tokens",
         ),
@@ -36,10 +48,11 @@ PYDANTIC_AI = Dialect(
 
 LOGFIRE = Dialect(
     name="logfire",
-    fields={**FIELDS, "raw_usage_json": ("gen_ai.usage.raw",)},
+    fields={**FIELDS, "raw_usage_json": ("gen_ai.usage.raw",), "duration_s": ("duration",)},
     operations=OPERATIONS,
     rollups=ROLLUPS,
     unnamed="chat",
+    halves=True,
     scopes=("logfire.",),
     markers=("gen_ai.usage.raw",),
 )

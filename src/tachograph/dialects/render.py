@@ -20,6 +20,8 @@ from tachograph.dialects.numbering import TAG, Numbering
 from tachograph.dialects.protobuf import ARRAY, BOOL, DOUBLE, INT, SCHEMAS, STRING, STRUCTURE
 
 UNMARKED = 255
+# The id that an answer begins with, if it is one of the kinds that no model writes itself.
+_ANSWER = r'^\s*\{\s*"id"\s*:\s*"((?:chatcmpl|cmpl|resp|msg|gen)[-_][\w-]{8,128})"'
 # What the resource says -> its attributes; the first name that is there wins.
 RESOURCE: Mapping[str, tuple[str, ...]] = {
     "service": ("service.name",),
@@ -126,10 +128,13 @@ def _usage_raw(numbers: Numbering, members: str) -> str:
 
 
 def _text(numbers: Numbering) -> str:
-    return (
-        f"if(n < {numbers.words_from}, '', multiIf(e = {STRING}, s, e = {INT}, toString(i), e = {BOOL}, toString(b),"
-        f" e = {DOUBLE}, toString(d), e = {ARRAY}, {_list('a')}, ''))"
-    )
+    whole = f"n IN ({', '.join(map(str, numbers.answers))}), extract(s, {text(_ANSWER)}), " if numbers.answers else ""
+    return f"if(n < {numbers.words_from}, '', multiIf(e != {STRING}, {_other_text()}, {whole}s))"
+
+
+def _other_text() -> str:
+    plain = {INT: "toString(i)", BOOL: "toString(b)", DOUBLE: "toString(d)", ARRAY: _list("a")}
+    return f"multiIf({', '.join(f'e = {kind}, {value}' for kind, value in plain.items())}, '')"
 
 
 def _list(value: str) -> str:

@@ -3,10 +3,6 @@
 In: the facts of a batch of spans. Out: `Spans`: a verdict for every span ('' for a call), what links spans, and the
 columns of the calls, as far as a span can tell; `finish_word` and `error_word` still in the emitter's own words.
 What it must never know: an attribute's name, a price, SQL, a clock.
-
-Tokens. A source counts cached tokens within its input or beside it. They stand beside it (exclusive) where they exceed
-it, where the stated total says so, and where the table of the vocabulary says so; else they are within. The same for
-reasoning and output. What comes out are disjoint parts whose sum is the whole; what had to be repaired leaves a flag.
 """
 
 from __future__ import annotations
@@ -21,16 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tachograph.dialects.columns import Facts, by_distinct, fixed, spread
-from tachograph.dialects.documents import counts_of, first_token_ms, invocation_of, split_of, tags_of
-from tachograph.dialects.facts import EVERY, TOKEN_COUNTS, Dialect
+from tachograph.dialects.counting import count, either, tokens
+from tachograph.dialects.documents import first_token_ms, invocation_of, tags_of
+from tachograph.dialects.facts import Dialect
 from tachograph.dialects.providers import FRAMEWORKS, MAKERS, PROVIDERS, VENDORS
 
-COUNT_MAX = 10**12
 _TIME_MAX_NS = 4291747200 * 10**9  # 2106-01-01: what every engine can cut into days
 _NO_ERROR = frozenset((None, "false", "0", "none", "null"))
-_YES = ("true", "1", "yes")
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
+_FAILED_EVENTS = ("claude_code.api_error", "api_error")
 _DETAILS_EVENT = "gen_ai.client.inference.operation.details"
-_COUNTS = tuple(fact for fact in TOKEN_COUNTS if fact != "embedding_tokens")
 _TAIL = re.compile(r"\.(chat|responses|messages|completion|embedding|image)$")
 
 
@@ -114,16 +110,16 @@ def _verdict(
     facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLimits, identified: Any
 ) -> tuple[Any, Any, list[str]]:
     """(operation of each row, code of its verdict, what the codes mean)."""
-    said = facts.word("operation")
-    if signal == "logs":
-        said = pc.coalesce(said, facts.said("name"))
+    # A record is what its event is, whatever operation it tells of.
+    said = facts.word("operation") if signal == "traces" else pc.coalesce(facts.said("name"), facts.word("event"))
     spoken = np.zeros(facts.rows, bool)
     for fact in ("input_tokens", "output_tokens", "embedding_tokens", "response_model", "any_model"):
         spoken[facts.there(fact)] = True
     asked = np.zeros(facts.rows, bool)
     asked[facts.there("request_model")] = True
+    half = _first_half(facts, dialects)
 
-    def judged(dialect: int, word: str | None, speaks: bool, asks: bool) -> tuple[str | None, str]:
+    def judged(dialect: int, word: str | None, speaks: bool, asks: bool, halved: bool) -> tuple[str | None, str]:
         table = dialects[dialect]
         word = (word or "").split(" ")[0].lower()
         if signal == "logs" and word == _DETAILS_EVENT:
@@ -132,12 +128,14 @@ def _verdict(
             return None, "ignored:content_event"
         if word in table.rollups:
             return None, "ignored:rollup"
+        if halved:
+            return None, "ignored:told_later"
         if not word and signal == "traces" and speaks and (asks or table.unnamed):
             return table.unnamed or "chat", ""
         operation = table.operations.get(word)
         return operation, "" if operation else "ignored:not_a_model_call"
 
-    inverse, answers = by_distinct([facts.dialect, said, spoken, asked], judged)
+    inverse, answers = by_distinct([facts.dialect, said, spoken, asked, half], judged)
     verdicts = ["", *sorted({verdict for _, verdict in answers if verdict})]
     verdicts += ["refused:too_many_attributes", "refused:bad_ids", "refused:bad_time"]
     verdict = np.array([verdicts.index(found) for _, found in answers], np.int64)[inverse]
@@ -153,19 +151,31 @@ def _verdict(
     return operations, verdict, verdicts
 
 
+def _first_half(facts: Facts, dialects: Sequence[Dialect]) -> Any:
+    """The spans of a request whose answer is told by a span of its own, later."""
+    halves = np.array([dialect.halves for dialect in dialects], bool)[facts.dialect]
+    if not halves.any():
+        return halves
+    there = np.zeros(facts.rows, bool)
+    for fact in ("response_id", "input_tokens", "output_tokens"):
+        there[facts.there(fact)] = True
+    return halves & ~there & (np.asarray(facts.columns["status_code"]) != 2)
+
+
 def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations: Any) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     invoked = invocation_of(facts)
     models = {
-        "request_model": pc.coalesce(facts.word("request_model"), facts.word("any_model"), invoked["model"]),
+        "request_model": pc.coalesce(facts.word("request_model"), invoked["model"], facts.word("any_model")),
         "response_model": pc.coalesce(facts.word("response_model"), facts.word("any_model")),
     }
     provider, vendor, flags["provider_assumed"] = _provider(facts, dialects, models)
     names = pa.array([dialect.name for dialect in dialects], pa.string()).take(pa.array(facts.dialect))
     columns: dict[str, Any] = {**models, "provider": provider, "vendor": vendor}
-    columns |= _tokens(facts, dialects, provider, flags)
-    columns |= _times(facts, signal, invoked["stream"], names, flags)
     columns |= _failure(facts)
+    silent = columns["failed"], np.asarray(pc.equal(operations, "embeddings"))
+    columns |= tokens(facts, dialects, provider, silent, flags)
+    columns |= _times(facts, signal, dialects, invoked["stream"], flags)
     for name in (
         "operation_id",
         "response_id",
@@ -188,20 +198,10 @@ def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations:
     columns["source"] = _source(facts)
     attempt = facts.number("attempt")
     columns["attempt"] = np.where(attempt > 0, np.minimum(attempt - (signal == "logs"), 65535), 0.0)
-    columns["max_output_tokens"] = _count(_either(facts.number("max_output_tokens"), invoked["max_tokens"]))
-    columns["temperature"] = _either(facts.number("temperature"), invoked["temperature"])
+    columns["max_output_tokens"] = count(either(facts.number("max_output_tokens"), invoked["max_tokens"]))
+    columns["temperature"] = either(facts.number("temperature"), invoked["temperature"])
     columns["flags"] = flags
     return columns
-
-
-def _either(first: Any, second: Any) -> Any:
-    return np.where(np.isnan(first), second, first)
-
-
-def _count(value: Any) -> Any:
-    """What is a count; nan where it is none."""
-    with np.errstate(invalid="ignore"):
-        return np.where((value >= 0) & (value <= COUNT_MAX) & (np.floor(value) == value), value, np.nan)
 
 
 def _provider(facts: Facts, dialects: Sequence[Dialect], models: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -240,104 +240,56 @@ def host_word(spelled: str) -> str:
     return PROVIDERS.get(spelled) or PROVIDERS.get(bare) or bare
 
 
-def _tokens(facts: Facts, dialects: Sequence[Dialect], provider: Any, flags: dict[str, Any]) -> dict[str, Any]:
-    """Disjoint parts, how the source counted, and its own numbers."""
-    stated = {name: facts.number(name) for name in _COUNTS}
-    stated["input_tokens"] = _either(stated["input_tokens"], facts.number("embedding_tokens"))
-    buckets = counts_of(facts, stated)
-    split_of(facts, stated)
-    n = {name: _count(values) for name, values in stated.items()}
-    flags["count_unreadable"] = np.any([~np.isnan(stated[name]) & np.isnan(n[name]) for name in _COUNTS], axis=0)
-    halves = np.nan_to_num(n["cache_write_5m"]) + np.nan_to_num(n["cache_write_1h"])
-    split = ~np.isnan(n["cache_write_5m"]) | ~np.isnan(n["cache_write_1h"])
-    written = np.where(split, np.maximum(halves, np.nan_to_num(n["cache_write"])), np.nan_to_num(n["cache_write"]))
-    cached = np.nan_to_num(n["cache_read"]) + written
-    said = np.nan_to_num(n["input_tokens"]) + np.nan_to_num(n["output_tokens"])
-    told, thinking = _beside(facts, dialects, provider)
-    exceeds = cached > n["input_tokens"]
-    beside = buckets | exceeds | ((cached > 0) & (n["total_tokens"] == said + cached)) | told
-    flags["cached_exceeds_input"] = exceeds & ~told & ~buckets
-    apart = buckets | _reasoning_beside(n, said, thinking)
-    flags["reasoning_exceeds_output"] = (n["reasoning"] > n["output_tokens"]) & ~apart
-    within = np.fmin(n["reasoning"], np.where(np.isnan(n["output_tokens"]), np.inf, n["output_tokens"]))
-    rest = written - halves
-    unknown = np.isnan(n["input_tokens"]) & np.isnan(n["output_tokens"])
-    basis = np.where(unknown, 0, np.where(buckets, 3, np.where(beside, 2, 1)))
-    return {
-        "input_uncached": np.where(beside, n["input_tokens"], n["input_tokens"] - cached),
-        "cache_read": n["cache_read"],
-        "cache_write_5m": n["cache_write_5m"],
-        "cache_write_1h": n["cache_write_1h"],
-        "cache_write_other": np.where(split, np.where(rest > 0, rest, np.nan), n["cache_write"]),
-        "output_visible": np.where(apart | np.isnan(n["reasoning"]), n["output_tokens"], n["output_tokens"] - within),
-        "output_reasoning": np.where(apart, n["reasoning"], within),
-        **{name: n[name] for name in ("audio_input", "audio_output", "image_input", "image_output")},
-        "usage_basis": pa.array([None, "inclusive", "exclusive", "disjoint"], pa.string()).take(pa.array(basis)),
-        "usage_raw": _usage_raw(facts),
-    }
-
-
-def _reasoning_beside(n: Mapping[str, Any], said: Any, told: Any) -> Any:
-    """Whether reasoning stands beside the output: the stated total says so, or the table does and no total objects."""
-    total, reasoning = n["total_tokens"], n["reasoning"]
-    plain = total == said
-    return (reasoning > 0) & ((told & ~plain) | (total == said + reasoning))
-
-
-def _beside(facts: Facts, dialects: Sequence[Dialect], provider: Any) -> tuple[Any, Any]:
-    """What the tables say: (cached tokens stand beside the input, reasoning stands beside the output)."""
-
-    def answer(dialect: int, host: str, scope: str | None, details: int) -> tuple[bool, bool]:
-        table = dialects[dialect]
-        beside = table.beside == EVERY or host in table.beside
-        beside = beside or any((scope or "").startswith(stem) for stem in table.beside_scopes)
-        if host in table.beside_without_details and not details:
-            beside = True
-        return beside, host in table.reasoning_beside
-
-    details = np.asarray(facts.columns["details"])
-    inverse, answers = by_distinct([facts.dialect, provider, facts.said("scope"), details], answer)
-    found = np.array(answers, bool)[inverse]
-    return found[:, 0], found[:, 1]
-
-
-def _usage_raw(facts: Facts) -> Any:
-    members = facts.said("usage_raw")
-    raw = pc.binary_join_element_wise("{", members, "}", "")
-    texts = facts.word("usage_json")
-    return pc.coalesce(texts, raw) if texts.null_count < facts.rows else raw
-
-
-def _times(facts: Facts, signal: str, invoked_stream: Any, names: Any, flags: dict[str, Any]) -> dict[str, Any]:
+def _times(
+    facts: Facts, signal: str, dialects: Sequence[Dialect], invoked_stream: Any, flags: dict[str, Any]
+) -> dict[str, Any]:
     start = np.asarray(facts.columns["start_ns"]).astype(np.int64)
     end = np.asarray(facts.columns["end_ns"]).astype(np.int64)
-    event = np.asarray(facts.columns["first_event_ns"]).astype(np.int64)
+    stated = either(facts.number("duration_ms"), facts.number("duration_s") * 1000)
+    with np.errstate(invalid="ignore"):
+        stated = np.where((stated > 0) & (stated < 1e8), stated, np.nan)
+    before = np.nan_to_num(stated * 1e6).astype(np.int64)
+    later = np.array([dialect.halves for dialect in dialects], bool)[facts.dialect] & (start == end)
     if signal == "logs":  # a record is written when the answer is there
-        start = np.where(start == 0, end, start)
-        length = facts.number("duration_ms")
-        start = start - np.where((length > 0) & (length < 1e8), length * 1e6, 0).astype(np.int64)
+        start = np.where(start == 0, end, start) - before
+        length = stated
     else:
         flags["clock_skew"] = end < start
+        start = np.where(later, start - before, start)
         length = np.where(end >= start, (end - start) / 1e6, np.nan)
-    with np.errstate(invalid="ignore"):
-        length = np.where((length >= 0) & (length < 1e12), length, np.nan)
-        ttft = _positive(facts.number("ttft_s") * 1000)
-        for other in (facts.number("ttft_ms"), (event - start) / 1e6 * (event > 0), first_token_ms(facts, start)):
-            ttft = _either(ttft, _positive(other))
-    engine = np.asarray(pc.is_in(names, pa.array(["vllm", "sglang"])))
-    spoken = facts.word("operation")
-    streamed = np.asarray(pc.fill_null(pc.is_in(pc.utf8_lower(facts.word("stream")), pa.array(_YES)), False))
-    streamed = streamed | invoked_stream | (~np.isnan(ttft) & ~engine)
-    streamed = streamed | np.asarray(pc.fill_null(pc.match_substring(spoken, "Stream"), False))
+    length = np.where(length < 1e12, length, np.nan)
+    ttft = _ttft(facts, start)
+    streamed = _streamed(facts, dialects, later | invoked_stream, ttft)
+    said = facts.word("stream")
+    plain = np.asarray(pc.fill_null(pc.is_in(pc.utf8_lower(said), pa.array(_NO)), False))
     return {
         "started_at": start // 1000,
         "duration_ms": length,
-        "ttft_ms": ttft,
+        # Some state the whole length where nothing was streamed.
+        "ttft_ms": np.where(plain, np.nan, ttft),
         "itl_mean_ms": _positive(facts.number("itl_mean_s") * 1000),
         "queue_ms": _positive(facts.number("queue_s") * 1000),
         "server_ms": _positive(facts.number("server_s") * 1000),
-        "streamed": streamed,
+        "streamed": streamed & ~plain,
     }
+
+
+def _ttft(facts: Facts, start: Any) -> Any:
+    event = np.asarray(facts.columns["first_event_ns"]).astype(np.int64)
+    ttft = _positive(facts.number("ttft_s") * 1000)
+    for other in (facts.number("ttft_ms"), (event - start) / 1e6 * (event > 0), first_token_ms(facts, start)):
+        ttft = either(ttft, _positive(other))
+    return ttft
+
+
+def _streamed(facts: Facts, dialects: Sequence[Dialect], known: Any, ttft: Any) -> Any:
+    """Where the span says so, where its method's name does, or where a first token was seen. Engines see one always."""
+    engine = np.array([dialect.vantage == "server" for dialect in dialects], bool)[facts.dialect]
+    said = pc.fill_null(pc.is_in(pc.utf8_lower(facts.word("stream")), pa.array(_YES)), False)
+    streamed = known | np.asarray(said) | (~np.isnan(ttft) & ~engine)
+    for name in ("operation", "method"):
+        streamed = streamed | np.asarray(pc.fill_null(pc.match_substring(facts.word(name), "Stream"), False))
+    return streamed
 
 
 def _positive(value: Any) -> Any:
@@ -351,7 +303,7 @@ def _failure(facts: Facts) -> dict[str, Any]:
     exception = facts.said("exception")
     status = facts.number("status")
     code = np.asarray(facts.columns["status_code"])
-    level, spoken = facts.word("level"), facts.word("operation")
+    level, event = facts.word("level"), pc.coalesce(facts.said("name"), facts.word("event"))
 
     def word(error: str | None, thrown: str | None) -> tuple[bool, str | None]:
         told = error if error is not None and error.lower() not in _NO_ERROR else None
@@ -360,7 +312,7 @@ def _failure(facts: Facts) -> dict[str, Any]:
     inverse, answers = by_distinct([said, exception], word)
     failed = np.array([answer[0] for answer in answers], bool)[inverse] | (code == 2)
     failed = failed | np.asarray(pc.fill_null(pc.equal(level, "ERROR"), False))
-    failed = failed | np.asarray(pc.fill_null(pc.match_substring(spoken, "api_error"), False))
+    failed = failed | np.asarray(pc.fill_null(pc.is_in(event, pa.array(_FAILED_EVENTS)), False))
     with np.errstate(invalid="ignore"):
         failed = failed | (status >= 400)
         status = np.where((status >= 100) & (status < 1000), status, np.nan)
@@ -375,9 +327,9 @@ def _failure(facts: Facts) -> dict[str, Any]:
 
 
 def _first_word(text: str | None) -> str | None:
-    """Of `stop`, `stop,stop`, `["stop"]`: the first word."""
-    found = re.search(r"[A-Za-z][A-Za-z_-]*", text or "")
-    return found.group().lower() if found else None
+    """Of `stop`, `stop,stop`, `["stop"]`, `FinishReason.STOP`: the first word."""
+    found = re.search(r"(?:[A-Za-z]\w*\.)*([A-Za-z][A-Za-z_-]*)", text or "")
+    return found.group(1).lower() if found else None
 
 
 def _vantage(facts: Facts, dialects: Sequence[Dialect]) -> Any:

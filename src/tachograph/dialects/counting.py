@@ -1,0 +1,128 @@
+"""Stated counts -> disjoint token parts.
+
+In: the facts of a batch. Out: parts whose sum is the whole, how the source counted, its own numbers; what had to be
+repaired leaves a flag.
+What it must never know: an attribute's name, a price, SQL.
+
+A source counts cached tokens within its input or beside it. They stand beside it (exclusive) where they exceed it,
+where the stated total says so, and where the table of the vocabulary says so; else they are within. The same for
+reasoning and output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tachograph.dialects.columns import Facts, by_distinct
+from tachograph.dialects.documents import counts_of, split_of
+from tachograph.dialects.facts import EVERY, TOKEN_COUNTS, Dialect
+
+COUNT_MAX = 10**12
+_COUNTS = tuple(fact for fact in TOKEN_COUNTS if fact != "embedding_tokens")
+
+
+def tokens(
+    facts: Facts, dialects: Sequence[Dialect], provider: Any, silent: tuple[Any, Any], flags: dict[str, Any]
+) -> dict[str, Any]:
+    """Disjoint parts, how the source counted, and its own numbers. silent: the rows that failed, and those that embed:
+    where emitters write zero for what was never counted.
+    """
+    n, buckets = _stated(facts, silent, flags)
+    written = _written(n)
+    cached = np.nan_to_num(n["cache_read"]) + np.nansum(written, axis=0)
+    said = np.nan_to_num(n["input_tokens"]) + np.nan_to_num(n["output_tokens"])
+    told, thinking = _beside(facts, dialects, provider)
+    exceeds = cached > n["input_tokens"]
+    beside = buckets | exceeds | ((cached > 0) & (n["total_tokens"] == said + cached)) | told
+    flags["cached_exceeds_input"] = exceeds & ~told & ~buckets
+    unknown = np.isnan(n["input_tokens"]) & np.isnan(n["output_tokens"])
+    basis = np.where(unknown, 0, np.where(buckets, 3, np.where(beside, 2, 1)))
+    return {
+        "input_uncached": np.where(beside, n["input_tokens"], n["input_tokens"] - cached),
+        "cache_read": n["cache_read"],
+        **dict(zip(("cache_write_5m", "cache_write_1h", "cache_write_other"), written, strict=True)),
+        **_outputs(n, buckets, said + np.where(beside, cached, 0), thinking, flags),
+        **{name: n[name] for name in ("audio_input", "audio_output", "image_input", "image_output")},
+        "usage_basis": pa.array([None, "inclusive", "exclusive", "disjoint"], pa.string()).take(pa.array(basis)),
+        "usage_raw": _usage_raw(facts),
+    }
+
+
+def _stated(facts: Facts, silent: tuple[Any, Any], flags: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """(the counts as they were stated, which rows hold disjoint buckets)."""
+    stated = {name: facts.number(name) for name in _COUNTS}
+    stated["input_tokens"] = either(stated["input_tokens"], facts.number("embedding_tokens"))
+    buckets = counts_of(facts, stated)
+    split_of(facts, stated)
+    n = {name: count(values) for name, values in stated.items()}
+    flags["count_unreadable"] = np.any([~np.isnan(stated[name]) & np.isnan(n[name]) for name in _COUNTS], axis=0)
+    failed, embeds = silent
+    nothing = failed & (np.nansum([n[name] for name in _COUNTS], axis=0) == 0)
+    n = {name: np.where(nothing, np.nan, values) for name, values in n.items()}
+    n["output_tokens"] = np.where(embeds & (n["output_tokens"] == 0), np.nan, n["output_tokens"])
+    return n, buckets
+
+
+def _written(n: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Tokens written to a cache: kept for 5 minutes, for an hour, for a time that nobody states."""
+    short, long, all_written = n["cache_write_5m"], n["cache_write_1h"], n["cache_write"]
+    split = ~np.isnan(short) | ~np.isnan(long)
+    rest = all_written - np.nan_to_num(short) - np.nan_to_num(long)
+    return short, long, np.where(split, np.where(rest > 0, rest, np.nan), all_written)
+
+
+def _outputs(n: Mapping[str, Any], buckets: Any, said: Any, told: Any, flags: dict[str, Any]) -> dict[str, Any]:
+    """The parts of the output. said: all that is counted but the reasoning, if it stands beside the output. It does
+    where the stated total says so, and where the table does and no total objects.
+    """
+    total, output, reasoning = n["total_tokens"], n["output_tokens"], n["reasoning"]
+    apart = buckets | ((reasoning > 0) & ((told & (total != said)) | (total == said + reasoning)))
+    flags["reasoning_exceeds_output"] = (reasoning > output) & ~apart
+    within = np.where(reasoning > output, output, reasoning)
+    # Reasoning that the total alone tells of is output, but nobody itemised it.
+    untold = told & ~(reasoning > 0) & (total > said) & ~np.isnan(output)
+    visible = np.where(apart | np.isnan(reasoning), output, output - within)
+    return {
+        "output_visible": np.where(untold, output + total - said, visible),
+        "output_reasoning": np.where(apart, reasoning, within),
+    }
+
+
+def _beside(facts: Facts, dialects: Sequence[Dialect], provider: Any) -> tuple[Any, Any]:
+    """What the tables say: (cached tokens stand beside the input, reasoning stands beside the output)."""
+
+    def answer(dialect: int, host: str, scope: str | None, details: int) -> tuple[bool, bool]:
+        table = dialects[dialect]
+        beside = table.beside == EVERY or host in table.beside
+        beside = beside or any((scope or "").startswith(stem) for stem in table.beside_scopes)
+        if host in table.beside_without_details and not details:
+            beside = True
+        return beside, host in table.reasoning_beside
+
+    details = np.asarray(facts.columns["details"])
+    inverse, answers = by_distinct([facts.dialect, provider, facts.said("scope"), details], answer)
+    found = np.array(answers, bool).reshape(-1, 2)[inverse]
+    return found[:, 0], found[:, 1]
+
+
+def _usage_raw(facts: Facts) -> Any:
+    members = facts.said("usage_raw")
+    raw = pc.binary_join_element_wise("{", members, "}", "")
+    texts = facts.word("usage_json")
+    return pc.coalesce(texts, raw) if texts.null_count < facts.rows else raw
+
+
+def either(first: Any, second: Any) -> Any:
+    """The first number; the second where there is none."""
+    return np.where(np.isnan(first), second, first)
+
+
+def count(value: Any) -> Any:
+    """What is a count; nan where it is none."""
+    with np.errstate(invalid="ignore"):
+        return np.where((value >= 0) & (value <= COUNT_MAX) & (np.floor(value) == value), value, np.nan)
