@@ -28,6 +28,7 @@ from tachograph.store.errors import InUse, StoreError, explain
 DATABASE = "tachograph"
 _LOCK = "tachograph.lock"
 _CONFIG = "tachograph.xml"
+_SCHEMAS = "schemas"  # where the engine keeps the schemas of what it reads: else it would be the working directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ _CONFIG_XML = """<clickhouse>
     <background_pool_size>{threads_max}</background_pool_size>
     <max_server_memory_usage>{process_bytes_max}</max_server_memory_usage>
     <mark_cache_size>{mark_cache_bytes_max}</mark_cache_size>
+    <format_schema_path>{schemas}/</format_schema_path>
 </clickhouse>
 """
 
@@ -193,7 +195,9 @@ def _take_folder(folder: Path, limits: Limits) -> IO[str]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        (folder / _CONFIG).write_text(_CONFIG_XML.format(**{name: getattr(limits, name) for name in limits.__slots__}))
+        (folder / _CONFIG).write_text(
+            _CONFIG_XML.format(schemas=folder / _SCHEMAS, **{name: getattr(limits, name) for name in limits.__slots__})
+        )
     except BlockingIOError as error:
         holder = _holder(lock)
         lock.close()

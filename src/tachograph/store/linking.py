@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tachograph.call import INPUT_PARTS, OUTPUT_PARTS
-from tachograph.sightings import Sighting, resolve
+from tachograph.sightings import DEPTH_MAX, Sighting, resolve
 from tachograph.store.engine import Engine
-from tachograph.store.recent import Recent, of_bytes, of_texts
+from tachograph.store.recent import Recent, mixed, of_bytes, of_texts
 
 HOUR_MS = 3_600_000
 _LOOKUP_KEYS = 20_000
@@ -73,19 +74,26 @@ class Linker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._recent = Recent()
+        self._spans, self._parents, self._answers = Recent(), Recent(), Recent()
 
     def remember(self, batch: pa.RecordBatch) -> None:
-        """These are stored now."""
+        """These calls are stored now."""
         at = int(_started(batch).max(initial=0)) // 1000
-        keys = np.concatenate([of_bytes(batch.column("trace_id"), 16), of_texts(batch.column("response_id"))])
-        self._recent.add(keys[keys != 0], at)
+        keys = _Keys.of(batch)
+        for recent, values in ((self._spans, keys.spans), (self._parents, keys.parents), (self._answers, keys.answers)):
+            recent.add(values[values != 0], at)
+
+    def remember_links(self, links: SpanLinks) -> None:
+        """These spans that are no calls are stored now."""
+        self._spans.add(_span_keys(links.traces, links.spans), 0)
+        self._parents.add(_span_keys(links.traces, links.parents), 0)
 
     def changes(self, batch: pa.RecordBatch, links: SpanLinks) -> Changes:
         """What the new calls of `batch` and the new `links` change."""
-        traces, answers, rows = self._suspects(batch, links)
+        traces, answers = self._suspects(batch, links)
         if not traces and not answers:
             return NOTHING
+        rows = _rows_of(batch, traces, answers)
         new = _sightings(batch.take(pa.array(rows))) if len(rows) else []
         low, high = self._range(batch)
         known = self._stored(traces, answers, low, high)
@@ -95,28 +103,42 @@ class Linker:
             return NOTHING
         return _difference(new, known, resolve([*new, *known.values()], self._links(new, known, links)))
 
-    def _suspects(self, batch: pa.RecordBatch, links: SpanLinks) -> tuple[set[bytes], set[str], Any]:
-        """Traces and answers that are in the batch twice or were perhaps stored before; the rows that carry them."""
-        trace_keys, answer_keys = of_bytes(batch.column("trace_id"), 16), of_texts(batch.column("response_id"))
-        suspect = self._twice(trace_keys) | self._twice(answer_keys)
-        rows = np.flatnonzero(suspect)
-        chosen = batch.take(pa.array(rows))
-        traces = {trace for trace in chosen.column("trace_id").to_pylist() if trace is not None}
-        answers = {answer for answer in chosen.column("response_id").to_pylist() if answer}
-        if len(links):
-            flat = pa.Array.from_buffers(pa.binary(16), len(links), [None, pa.py_buffer(links.traces.tobytes())])
-            keys = of_bytes(flat, 16)
-            there = self._recent.perhaps(keys) | np.isin(keys, trace_keys)
-            late = {links.traces[row].tobytes() for row in np.flatnonzero(there)}
-            if late - traces:
-                of_late = np.isin(trace_keys, keys[there])
-                rows = np.union1d(rows, np.flatnonzero(of_late))
-            traces |= late
-        return traces, answers, rows
+    def _suspects(self, batch: pa.RecordBatch, links: SpanLinks) -> tuple[set[bytes], set[str]]:
+        """Traces and answers of which this batch may show one call twice.
 
-    def _twice(self, keys: Any) -> Any:
-        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        return (keys != 0) & ((counts[inverse] > 1) | self._recent.perhaps(keys))
+        A call is suspect if a call stands above it (over links of this batch, or over what was stored), if something
+        stands below it, or if its span or its answer was there before. A link is, if it may join what was stored.
+        """
+        keys = _Keys.of(batch)
+        link_spans, link_parents = _span_keys(links.traces, links.spans), _span_keys(links.traces, links.parents)
+        above = self._leads_to_call(keys, link_spans, link_parents)
+        below = (
+            np.isin(keys.spans, keys.parents) | np.isin(keys.spans, link_parents) | self._parents.perhaps(keys.spans)
+        )
+        known = _repeated(keys.spans) | self._spans.perhaps(keys.spans)
+        by_span = np.flatnonzero((above | below | known) & (keys.spans != 0))
+        by_answer = np.flatnonzero(
+            (keys.answers != 0) & (_repeated(keys.answers) | self._answers.perhaps(keys.answers))
+        )
+        joining = np.flatnonzero(self._parents.perhaps(link_spans) & self._spans.perhaps(link_parents))
+        traces = set(batch.column("trace_id").take(pa.array(by_span)).to_pylist())
+        traces |= {links.traces[row].tobytes() for row in joining}
+        return traces - {None}, set(batch.column("response_id").take(pa.array(by_answer)).to_pylist())
+
+    def _leads_to_call(self, keys: _Keys, link_spans: Any, link_parents: Any) -> Any:
+        """For each call: whether the way up from it meets a call, or leads to where the store must be asked."""
+        order = np.argsort(link_spans)
+        link_spans, link_parents = link_spans[order], link_parents[order]
+        at, found = keys.parents.copy(), np.zeros(len(keys.parents), bool)
+        for _ in range(DEPTH_MAX):
+            found |= (at != 0) & (np.isin(at, keys.spans) | self._spans.perhaps(at))
+            place = np.searchsorted(link_spans, at)
+            place = np.minimum(place, max(len(link_spans) - 1, 0))
+            going = (at != 0) & ~found & (link_spans[place] == at) if len(link_spans) else np.zeros(len(at), bool)
+            if not going.any():
+                return found
+            at = np.where(going, link_parents[place], 0) if len(link_spans) else at
+        return found
 
     def _range(self, batch: pa.RecordBatch) -> tuple[bytes, bytes]:
         """Ids begin with the milliseconds of their call: an hour on both sides of the batch."""
@@ -188,6 +210,48 @@ class Linker:
             if trace in several:
                 found[trace, links.spans[row].tobytes()] = links.parents[row].tobytes()
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """A key for the span, for the span above, and for the answer of each call; 0 where there is none."""
+
+    spans: Any
+    parents: Any
+    answers: Any
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> _Keys:
+        traces = of_bytes(batch.column("trace_id"), 16)
+        return cls(
+            _both(traces, of_bytes(batch.column("span_id"), 8)),
+            _both(traces, of_bytes(batch.column("parent_span_id"), 8)),
+            of_texts(batch.column("response_id")),
+        )
+
+
+def _both(traces: Any, spans: Any) -> Any:
+    return np.where((traces == 0) | (spans == 0), np.uint64(0), mixed(traces ^ (spans << np.uint64(1))))
+
+
+def _span_keys(traces: Any, spans: Any) -> Any:
+    columns = []
+    for matrix, width in ((traces, 16), (spans, 8)):
+        buffer = pa.py_buffer(np.ascontiguousarray(matrix))
+        columns.append(of_bytes(pa.Array.from_buffers(pa.binary(width), len(matrix), [None, buffer]), width))
+    return _both(*columns)
+
+
+def _repeated(keys: Any) -> Any:
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return counts[inverse] > 1
+
+
+def _rows_of(batch: pa.RecordBatch, traces: set[bytes], answers: set[str]) -> Any:
+    """The rows of those traces and answers."""
+    of_traces = pc.is_in(batch.column("trace_id"), pa.array(sorted(traces), pa.binary(16)))
+    of_answers = pc.is_in(batch.column("response_id"), pa.array(sorted(answers), pa.string()))
+    return np.flatnonzero(np.asarray(of_traces) | np.asarray(of_answers))
 
 
 def _difference(

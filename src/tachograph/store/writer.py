@@ -97,12 +97,14 @@ class Writer:
         since = (int(now) - _RECALLED_HOURS * 3600) * 1000
         low = since.to_bytes(6, "big") + bytes(10)
         rows = self._engine.arrow(
-            "SELECT call_id, trace_id, response_id, started_at FROM calls"
+            "SELECT call_id, trace_id, span_id, parent_span_id, response_id, started_at FROM calls"
             " WHERE call_id >= toFixedString(unhex({low:String}), 16)",
             {"low": low.hex()},
         )
         for batch in rows.combine_chunks().to_batches():
             self._remember(batch)
+        links = self._engine.arrow("SELECT trace_id, span_id, parent_span_id FROM span_links")
+        self._linker.remember_links(SpanLinks(*(_matrix(links.column(name)) for name in links.column_names)))
         return since
 
     def _remember(self, batch: pa.RecordBatch) -> None:
@@ -156,6 +158,7 @@ class Writer:
         batch = pa.RecordBatch.from_arrays(columns, names=["trace_id", "span_id", "parent_span_id"])
         # The engine stamps them: `seen_at` is when they came, which is what their keeping depends on.
         self._engine.insert("span_links", batch)
+        self._linker.remember_links(links)
 
     def _insert(self, batch: pa.RecordBatch, token: str) -> None:
         settings = {
@@ -182,6 +185,11 @@ def _too_large(calls: int) -> Refused:
 
 def _milliseconds(batch: pa.RecordBatch) -> Any:
     return np.asarray(batch.column("started_at").cast(pa.int64())) // 1000
+
+
+def _matrix(column: pa.ChunkedArray) -> Any:
+    width = column.type.byte_width
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, width)
 
 
 def _fixed(matrix: Any, width: int) -> pa.Array:
