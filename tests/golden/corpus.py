@@ -70,7 +70,7 @@ def files(package: Package, cases: list[Case]) -> Iterator[tuple[str, dict[str, 
             continue
         requests = [readable(message) for message in case.messages["traces"]]
         yield f"{case.name}.json", head | {"signal": "traces", "requests": requests}
-        yield f"{case.name}.expected.json", expected(case, package.notes.get(case.name, package.note), package.halves)
+        yield f"{case.name}.expected.json", expected(case, package.halves)
         if case.messages["logs"]:
             requests = [readable(message) for message in case.messages["logs"]]
             yield f"{case.name}.logs.json", head | {"signal": "logs", "requests": requests}

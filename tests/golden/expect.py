@@ -65,15 +65,16 @@ _WORDS = {
 _OUTCOMES = {429: "rate_limited", 500: "provider_error", 400: "client_bad_request", 503: "provider_overloaded"}
 
 
-def expected(case: Case, note: str = "", halves: bool = False) -> dict[str, Any]:
+def expected(case: Case, halves: bool = False) -> dict[str, Any]:
     """The object of `<case>.expected.json`. halves: the spans of a case are parts of one sighting."""
     spans = [span for span in _spans(case.messages["traces"]) if is_call(span)]
+    note = ""
     if halves and len(spans) > 1:
         facts = {
             key: value for span in sorted(spans, key=lambda span: span["end"]) for key, value in span["facts"].items()
         }
         spans = [spans[-1] | {"facts": facts}]
-        note = f"{note} {HALVES}".strip()
+        note = HALVES
     served = [one for one in case.served if not (one.scenario.once and one.status != 200)]  # the client tried again
     pairs = list(_matched(served, spans))
     calls = [_call(served, sightings) for served, sightings in pairs]

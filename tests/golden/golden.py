@@ -25,6 +25,18 @@ RUN_SECONDS_MAX = 240
 INSTALL_SECONDS_MAX = 600
 
 
+class Unavailable(Exception):
+    """An environment cannot be built here."""
+
+
+def _built(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+    """Run a step that installs."""
+    try:
+        subprocess.run(command, check=True, cwd=folder, env=environment, timeout=INSTALL_SECONDS_MAX)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"cannot be installed here: {error}") from error
+
+
 def python(group: str) -> Path:
     """The interpreter of a group's environment; built when it is not there."""
     wanted = HERE / "venvs" / f"{group}.txt"
@@ -35,7 +47,7 @@ def python(group: str) -> Path:
             [uv, "venv", "--quiet", "--clear", "--python", "python3", str(built)],
             [uv, "pip", "install", "--quiet", "--python", str(built), "-r", str(wanted)],
         ):
-            subprocess.run(command, check=True, env=environment, timeout=INSTALL_SECONDS_MAX)
+            _built(command, ROOT, environment)
         stamp.write_text(wanted.read_text("utf-8"), "utf-8")
     return built / "bin" / "python"
 
@@ -51,7 +63,7 @@ def modules() -> Path:
             (built / "installed.txt").unlink(missing_ok=True)
     if not (built / "installed.txt").is_file():
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run(command, check=True, cwd=built, timeout=INSTALL_SECONDS_MAX)
+        _built(command, built)
         (built / "installed.txt").write_text("", "utf-8")
     return built
 
@@ -64,7 +76,7 @@ def classes() -> Path:
     if not stamp.is_file() or stamp.read_text("utf-8") != wanted:
         shutil.copytree(source, built, dirs_exist_ok=True)
         copying = ["dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=target/lib"]
-        subprocess.run(["mvn", "-q", "-B", "compile", *copying], check=True, cwd=built, timeout=INSTALL_SECONDS_MAX)
+        _built(["mvn", "-q", "-B", "compile", *copying], built)
         stamp.write_text(wanted, "utf-8")
     return built / "target"
 

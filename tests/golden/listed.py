@@ -35,8 +35,6 @@ class Package:
     script: str = "python.py"
     environment: dict[str, str] = field(default_factory=dict)
     halves: bool = False
-    note: str = ""
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 PACKAGES = (
