@@ -4,18 +4,20 @@ In: the bodies of many requests of one signal (`capture.otlp.Intake`). Out: what
 read -> judge -> complete and price -> store -> count -> show: each step is told what it needs, none waits for another.
 What it must never know: an attribute, a field path, SQL text of its own.
 
-A body that cannot be read refuses its request, not its neighbours. The ledger takes an item up when it is read, and
+A body that cannot be read refuses its request, not its neighbours; where the engine finds another one wrong than
+protobuf's own reader does, halves are tried until it is alone. The ledger takes an item up when it is read, and
 closes it when the store, a refusal or a reason to ignore it has decided; where nothing could be decided (Busy), it is
 refused as `busy`: its sender was told to send it again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +43,8 @@ from tachograph.pricing import PriceBook
 from tachograph.reported import Points, read_points
 from tachograph.store import SpanLinks
 from tachograph.store.engine import Engine
-from tachograph.store.errors import StoreError
+from tachograph.store.errors import StoreError, Unreadable
+from tachograph.store.writer import BATCH_CALLS_MAX
 
 _MESSAGES: dict[str, Any] = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 _SOURCE = "otlp"
@@ -97,47 +100,68 @@ class Collector:
             self._health.change(("batches_total", 1, ""), ("batch_seconds_total", time.perf_counter() - started, ""))
 
     def _spans(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
-        answers: list[Taken | Refused] = [Taken(0)] * len(bodies)
-        good = list(range(len(bodies)))
         try:
             spans = self._reader.read(signal, bodies)
-        except StoreError:
-            good, bad = _readable(signal, bodies)
-            for place in bad:
-                answers[place] = Refused(
-                    "malformed", f"the body is no {signal} request of OTLP: it breaks off or is damaged"
-                )
-            if not good:
-                return answers
-            spans = self._reader.read(signal, [bodies[place] for place in good])
-        for place, taken in zip(good, self._keep(signal, spans, len(good)), strict=True):
-            answers[place] = taken
+        except Unreadable:
+            return self._readable_spans(signal, bodies)
+        if len(spans.calls) > BATCH_CALLS_MAX and len(bodies) > 1:
+            return self._halves(signal, bodies)
+        return self._keep(signal, spans, len(bodies))
+
+    def _readable_spans(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
+        """Of bodies that cannot be read together."""
+        good, bad = _readable(signal, bodies)
+        if not bad and len(bodies) > 1:
+            return self._halves(signal, bodies)
+        answers: list[Taken | Refused] = [_malformed(signal)] * len(bodies)
+        if bad and good:
+            taken = self._spans(signal, [bodies[place] for place in good])
+            for place, answer in zip(good, taken, strict=True):
+                answers[place] = answer
         return answers
 
-    def _keep(self, signal: str, spans: Spans, requests: int) -> list[Taken]:
+    def _halves(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
+        middle = len(bodies) // 2
+        return [*self._spans(signal, bodies[:middle]), *self._spans(signal, bodies[middle:])]
+
+    def _keep(self, signal: str, spans: Spans, requests: int) -> list[Taken | Refused]:
         """Store the calls, close the ledger, answer each request."""
         items = len(spans.verdict)
         self._health.change(("items_accepted_total", items, signal), ("items_in_flight", items, ""))
-        try:
-            batch = from_spans(spans, self._book, Circumstances(self._now(), _SOURCE, attribution=self._attribution))
-            new = self._store.write_batch(batch, secrets.token_hex(8), _links(spans) if signal == "traces" else None)
-        except BaseException:
-            self._health.change(("items_in_flight", -items, ""), ("items_refused_total", items, "busy"))
-            raise
         counts = np.bincount(spans.verdict, minlength=len(spans.verdicts))
         decided = [
             _closing(word, int(count)) for word, count in zip(spans.verdicts, counts, strict=True) if word and count
         ]
-        self._health.change(
-            ("items_in_flight", -items, ""),
-            ("items_stored_total", new.num_rows, ""),
-            ("items_deduplicated_total", len(spans.calls) - new.num_rows, ""),
-            *decided,
-            *_odd(new),
-        )
+
+        def told(new: pa.RecordBatch) -> None:
+            self._health.change(
+                ("items_in_flight", -items, ""),
+                ("items_stored_total", new.num_rows, ""),
+                ("items_deduplicated_total", len(spans.calls) - new.num_rows, ""),
+                *decided,
+                *_odd(new),
+            )
+
+        with self._undecided(items):
+            batch = from_spans(spans, self._book, Circumstances(self._now(), _SOURCE, attribution=self._attribution))
+            links = _links(spans) if signal == "traces" else None
+            try:
+                new = self._store.write_batch(batch, secrets.token_hex(8), links, told)
+            except Refused as refused:
+                self._health.change(("items_in_flight", -items, ""), ("items_refused_total", items, refused.reason))
+                return [refused] * requests
         if new.num_rows:
             self._publish(new)
         return _answers(spans, requests)
+
+    @contextlib.contextmanager
+    def _undecided(self, items: int) -> Iterator[None]:
+        """Items in flight; where nothing could be decided about them, their senders keep them."""
+        try:
+            yield
+        except BaseException:
+            self._health.change(("items_in_flight", -items, ""), ("items_refused_total", items, "busy"))
+            raise
 
     def _metrics(self, bodies: Sequence[bytes]) -> list[Taken | Refused]:
         answers: list[Taken | Refused] = []
@@ -153,17 +177,17 @@ class Collector:
         items = sum(points.items for points in read)
         rows = [row for points in read for row in points.rows]
         self._health.change(("items_accepted_total", items, "metrics"), ("items_in_flight", items, ""))
-        try:
-            new = self._store.write_points(rows)
-        except BaseException:
-            self._health.change(("items_in_flight", -items, ""), ("items_refused_total", items, "busy"))
-            raise
-        self._health.change(
-            ("items_in_flight", -items, ""),
-            ("items_stored_total", new, ""),
-            ("items_deduplicated_total", len(rows) - new, ""),
-            ("items_ignored_total", items - len(rows), "not_a_model_metric"),
-        )
+
+        def told(new: int) -> None:
+            self._health.change(
+                ("items_in_flight", -items, ""),
+                ("items_stored_total", new, ""),
+                ("items_deduplicated_total", len(rows) - new, ""),
+                ("items_ignored_total", items - len(rows), "not_a_model_metric"),
+            )
+
+        with self._undecided(items):
+            self._store.write_points(rows, told)
         return answers
 
 
@@ -177,6 +201,10 @@ def _readable(signal: str, bodies: Sequence[bytes]) -> tuple[list[int], list[int
         except DecodeError:
             bad.append(place)
     return good, bad
+
+
+def _malformed(signal: str) -> Refused:
+    return Refused("malformed", f"the body is no {signal} request of OTLP: it breaks off or is damaged")
 
 
 def _links(spans: Spans) -> SpanLinks:
@@ -199,7 +227,7 @@ def _odd(batch: pa.RecordBatch) -> list[tuple[str, int, str]]:
     return [*found, ("calls_unpriced_total", unpriced, "")] if unpriced else found
 
 
-def _answers(spans: Spans, requests: int) -> list[Taken]:
+def _answers(spans: Spans, requests: int) -> list[Taken | Refused]:
     items = np.bincount(spans.request, minlength=requests)
     refused = np.array([word.startswith("refused:") for word in spans.verdicts], bool)[spans.verdict]
     rejected = np.bincount(spans.request[refused], minlength=requests)

@@ -4,14 +4,18 @@ In: calls from any door. Out: durable rows, counted once in the metrics of the t
 which the next process goes on, and what was stored after it is counted again from the rows.
 What it must never know: where calls come from, SQL.
 
-`received_at` is given here, and never twice: it says which rows a snapshot has counted.
+`received_at` is given here, and never twice: it says which rows a snapshot has counted. After a write that failed
+nobody knows whether its rows are there: they are looked for, and counted, before anything else is. What a page has
+shown is saved before it leaves: a counter that went back, even by one, would be read as one that began anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -19,15 +23,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tachograph.call import EPOCH, Call
+from tachograph.flow import Busy
 from tachograph.flow.batch import to_batch
 from tachograph.health import Health
 from tachograph.series import Series
-from tachograph.store import SpanLinks, Stats, Store
+from tachograph.store import SpanLinks, Stats, Store, StoreError
 from tachograph.store.questions import Place
 
 SNAPSHOT = "counters"
 SNAPSHOT_SECONDS = 30.0
+SHOWN_SECONDS_MAX = 1.0  # how long a page waits for a write before it leaves without having been saved
 _STEP = timedelta(microseconds=1)
+
+Page = Callable[[str | None], tuple[bytes, str]]  # told the `Accept` of the request
 
 
 class Counted(Protocol):
@@ -54,54 +62,97 @@ class Keeping:
         self._counted, self._health, self._now = counted, health, now
         self._turn = threading.Lock()
         self._latest = EPOCH
+        self._doubtful_since: datetime | None = None
 
     def recall(self) -> int:
-        """Take up the counters of the process before; how many calls were stored after its last snapshot."""
+        """Take up the counters of the process before; how many items were stored after its last snapshot."""
         text = self.store.snapshot(SNAPSHOT)
         told = json.loads(text) if text else {}
         since = datetime.fromisoformat(told["through"]) if told else EPOCH
         if told:
             self._counted.restore(told["counters"])
-        replayed = 0
-        for batch in self.store.received_after(since):
-            self._counted.observe(batch)
-            replayed += batch.num_rows
-            latest: datetime = pc.max(batch.column("received_at")).as_py()
-            self._latest = max(self._latest, latest)
-        if replayed:
-            self._health.change(("items_accepted_total", replayed, "recalled"), ("items_stored_total", replayed, ""))
-        self._latest = max(self._latest, since)
-        return replayed
+        self._latest = since
+        return self._recount(self.store.received_after(since), since)
 
     def remember(self) -> None:
         """Make the counters durable, together with how far they have counted."""
         with self._turn:
-            told = {"through": self._latest.isoformat(), "counters": self._counted.snapshot()}
-            self.store.save_snapshot(SNAPSHOT, json.dumps(told, separators=(",", ":")))
+            self._remember()
 
-    def write_batch(self, batch: pa.RecordBatch, token: str, links: SpanLinks | None = None) -> pa.RecordBatch:
-        """See `Store.write_batch`."""
-        with self._turn:
-            moment = self._moment()
+    def shown(self, page: Page, accept: str | None) -> tuple[bytes, str]:
+        """A page of the counters, which the next process will not fall behind, unless the store is busy or broken."""
+        made = page(accept)
+        if self._turn.acquire(timeout=SHOWN_SECONDS_MAX):
+            try:
+                self._remember()
+            except (Busy, StoreError) as failure:
+                logging.getLogger("tachograph").warning("the counters are shown but not saved: %s", failure)
+            finally:
+                self._turn.release()
+        return made
+
+    def write_batch(
+        self,
+        batch: pa.RecordBatch,
+        token: str,
+        links: SpanLinks | None = None,
+        told: Callable[[pa.RecordBatch], None] = lambda _new: None,
+    ) -> pa.RecordBatch:
+        """See `Store.write_batch`. told: counts the new calls, so that no snapshot falls between them and the rows."""
+        with self._turn, self._doubting() as moment:
             place = batch.schema.get_field_index("received_at")
             field = batch.schema.field(place)
             stamped = batch.set_column(place, field, pa.repeat(pa.scalar(moment, field.type), batch.num_rows))
             new = self.store.write_batch(stamped, token, links)
             if new.num_rows:
                 self._counted.observe(new)
+            told(new)
             return new
 
     def write(self, calls: Sequence[Call], token: str) -> int:
         """See `Store.write`."""
         return int(self.write_batch(to_batch(calls), token).num_rows) if calls else 0
 
-    def write_points(self, rows: Sequence[dict[str, Any]]) -> int:
-        """See `Store.write_points`."""
-        return self.store.write_points(rows)
+    def write_points(self, rows: Sequence[dict[str, Any]], told: Callable[[int], None] = lambda _new: None) -> int:
+        """See `Store.write_points`; told: as of `write_batch`."""
+        with self._turn, self._doubting() as moment:
+            new = self.store.write_points([{**row, "received_at": moment} for row in rows])
+            told(new)
+            return new
 
-    def _moment(self) -> datetime:
-        self._latest = max(self._now(), self._latest + _STEP)
-        return self._latest
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[datetime]:
+        """The moment of a write; where it fails, what it may have left behind is counted before the next."""
+        self._settle()
+        before, self._latest = self._latest, max(self._now(), self._latest + _STEP)
+        try:
+            yield self._latest
+        except BaseException:
+            self._doubtful_since = before
+            raise
+
+    def _settle(self) -> None:
+        if self._doubtful_since is not None:
+            # Read whole before any of it is counted: where reading fails, it is read again.
+            self._recount(list(self.store.received_after(self._doubtful_since)), self._doubtful_since)
+            self._doubtful_since = None
+
+    def _recount(self, batches: Iterable[pa.RecordBatch], since: datetime) -> int:
+        """Count what was stored after that moment; how many items."""
+        found, latest = self.store.points_after(since)
+        for batch in batches:
+            self._counted.observe(batch)
+            found += batch.num_rows
+            latest = max(latest, pc.max(batch.column("received_at")).as_py())
+        self._latest = max(self._latest, latest)
+        if found:
+            self._health.change(("items_accepted_total", found, "recalled"), ("items_stored_total", found, ""))
+        return found
+
+    def _remember(self) -> None:
+        self._settle()
+        told = {"through": self._latest.isoformat(), "counters": self._counted.snapshot()}
+        self.store.save_snapshot(SNAPSHOT, json.dumps(told, separators=(",", ":")))
 
     def ask(
         self,

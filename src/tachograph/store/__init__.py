@@ -107,6 +107,10 @@ class Store:
         """The calls that were accepted after `moment`, in batches of `flow.batch.SCHEMA`."""
         return questions.received_after(self.engine, moment)
 
+    def points_after(self, moment: datetime) -> tuple[int, datetime]:
+        """How many metric points were accepted after `moment`, and when the last of them was."""
+        return points.received_after(self.engine, moment)
+
     def reported(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
         """What services reported about themselves in that time. See `store.points`."""
         return points.reported(self.engine, since, until)

@@ -7,11 +7,12 @@ What it must never know: calls, a clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from tachograph.call import EPOCH
 from tachograph.store.engine import Engine
 
 _SCHEMA = pa.schema(
@@ -48,6 +49,17 @@ def write_points(engine: Engine, rows: Sequence[dict[str, Any]]) -> int:
         ]
         engine.insert("metric_points", pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
     return len(distinct)
+
+
+def received_after(engine: Engine, moment: datetime) -> tuple[int, datetime]:
+    """How many points were accepted after that moment, and when the last of them was (else that moment)."""
+    since = (moment - EPOCH) // timedelta(microseconds=1)
+    ((found, last),) = engine.query(
+        "SELECT uniqExact(point_id), toUnixTimestamp64Micro(max(received_at)) FROM metric_points"
+        " WHERE received_at > fromUnixTimestamp64Micro({since:Int64}, 'UTC')",
+        {"since": since},
+    )
+    return int(found), EPOCH + timedelta(microseconds=max(since, int(last)))
 
 
 def _plain(name: str, value: Any) -> Any:

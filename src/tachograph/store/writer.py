@@ -75,11 +75,14 @@ class Writer:
                 return new
             changes = self._linker.changes(new, links)
             self._insert_links(links)
+            self._unsettled = True
             self._change(changes)
             if new.num_rows:
                 new = _marked(new, changes.same_as)
-                self._insert(new, token)
+                # Before they are stored: where that fails half way, the store must be asked when they come again.
                 self._remember(new)
+                self._insert(new, token)
+            self._unsettled = False
             return new
 
     def settle(self, *, force: bool = False) -> dict[str, list[str]]:
@@ -136,7 +139,6 @@ class Writer:
         """Link stored calls anew: first what is so, then what is counted. Cut short, `settle` puts it right."""
         if not changes.linked and not changes.freed:
             return
-        self._unsettled = True
         for call_id, target in changes.linked.items():
             self._engine.command(
                 f"UPDATE calls SET same_as = toFixedString(unhex({{target:String}}), 16) WHERE {_THESE}",
@@ -166,9 +168,7 @@ class Writer:
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "max_partitions_per_insert_block": 10_000,
         }
-        self._unsettled = True
         self._engine.insert("calls", batch, **settings)
-        self._unsettled = False
 
 
 # A sighting that was linked to a call which then was never stored, as its writer died: it counts again.
