@@ -4,23 +4,25 @@ In: what several saw (an SDK, a gateway, a framework, an engine), and which span
 sighting the one that it is another sighting of, or None where it counts itself.
 What it must never know: where sightings are kept, in which order they came: the answer does not depend on it.
 
-Of one call are: the same span; a model call and the model call that it was made through (its nearest below, over
-spans that are none); answers with the same response id, seen at the same time. Where several attempts were made
-through one, it is the one that answered; the others are calls of their own. Two that name different answers are never
-one. Of the sightings of a call the one that knows most counts: tokens, then a price, then details, then who was
-asking.
+Of one call are: a span that two report; a model call and the model call that it was made through (its nearest below,
+over spans that are none); answers with the same response id, seen by several at the same time. Where several attempts
+were made through one call, it is the one that answered; the others are calls of their own. Two that name different
+answers are never one, also not by way of a third: what lies nearer to it has it. Of the sightings of a call the one
+that knows most counts: tokens, then a price, then details, then who was asking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from tachograph.call import VANTAGES
 
 DEPTH_MAX = 64  # spans between two sightings
 SKEW_US = 60_000_000  # clocks of two machines differ by less; only ids that cannot repeat are believed over it
 LONG_ID = 20  # characters from which an id of an answer is unique: shorter ones of engines begin anew
+SHARED_MAX = 64  # sightings that name one answer or one span: more, and the name tells nothing (a stand-in, a session)
 
 _ONE_KIND = {"text_completion": "chat", "generate_content": "chat", "other": "chat"}
 
@@ -54,14 +56,19 @@ class Sighting:
         return (int(self.parts > 0), int(self.priced), self.parts, self.attributed, -VANTAGES.index(self.vantage))
 
 
-Links = Mapping[tuple[bytes, bytes], bytes]  # (trace id, span id) -> parent span id, of all spans
+Span = tuple[bytes, bytes]  # trace id, span id
+Links = Mapping[Span, bytes]  # -> parent span id, of spans that are no calls
 
 
 def resolve(sightings: Sequence[Sighting], links: Links) -> dict[bytes, bytes | None]:
     """call_id -> the call_id of the sighting that counts instead; None where it counts itself."""
     groups = _Groups(sightings)
-    _join_spans(sightings, links, groups)
-    _join_answers(sightings, groups)
+    by_span = _by_span(sightings)
+    for one, other in _same_spans(by_span):
+        groups.join_strangers(one, other)
+    _join_ways(sightings, by_span, links, groups)
+    for one, other in _same_answers(sightings):
+        groups.join_strangers(one, other)
     found: dict[bytes, bytes | None] = {}
     for members in groups.members():
         best = max(members, key=lambda sighting: (sighting.rank(), sighting.call_id))
@@ -70,86 +77,146 @@ def resolve(sightings: Sequence[Sighting], links: Links) -> dict[bytes, bytes | 
 
 
 class _Groups:
-    """Disjoint sets of sightings."""
+    """Disjoint sets of sightings. What a set says of itself: the answer, and who saw it."""
 
     def __init__(self, sightings: Sequence[Sighting]) -> None:
         self._sightings = {sighting.call_id: sighting for sighting in sightings}
         self._of = {call_id: call_id for call_id in self._sightings}
+        self._answers = {call_id: sighting.response_id for call_id, sighting in self._sightings.items()}
+        self._sources = {call_id: {sighting.source} for call_id, sighting in self._sightings.items()}
 
-    def root(self, call_id: bytes) -> bytes:
+    def root(self, sighting: Sighting) -> bytes:
+        call_id = sighting.call_id
         while self._of[call_id] != call_id:
-            call_id = self._of[call_id]
+            call_id = self._of[call_id] = self._of[self._of[call_id]]
         return call_id
 
-    def join(self, one: Sighting, other: Sighting) -> None:
-        low, high = sorted((self.root(one.call_id), self.root(other.call_id)))
+    def answer(self, sighting: Sighting) -> str | None:
+        """The answer of its set."""
+        return self._answers[self.root(sighting)]
+
+    def join(self, one: Sighting, other: Sighting) -> bool:
+        """Make two sets one, unless they name different answers; whether they are one now."""
+        low, high = sorted((self.root(one), self.root(other)))
+        if low == high:
+            return True
+        first, second = self._answers[low], self._answers[high]
+        if first and second and first != second:
+            return False
         self._of[high] = low
+        self._answers[low] = first or second
+        self._sources[low] |= self._sources.pop(high)
+        return True
+
+    def join_strangers(self, one: Sighting, other: Sighting) -> bool:
+        """The same for sets whose spans do not say that they are one. No emitter reports a call twice that way: an
+        answer out of a cache has the id of the first, and is another call.
+        """
+        return self._sources[self.root(one)].isdisjoint(self._sources[self.root(other)]) and self.join(one, other)
 
     def members(self) -> list[list[Sighting]]:
         found: dict[bytes, list[Sighting]] = {}
-        for call_id, sighting in self._sightings.items():
-            found.setdefault(self.root(call_id), []).append(sighting)
+        for sighting in self._sightings.values():
+            found.setdefault(self.root(sighting), []).append(sighting)
         return list(found.values())
 
 
-def _join_spans(sightings: Sequence[Sighting], links: Links, groups: _Groups) -> None:
-    """The same span, and a call with the one that it was made through."""
-    by_span: dict[tuple[bytes, bytes], Sighting] = {}
-    for sighting in sorted(sightings, key=lambda one: one.call_id):
+def _by_span(sightings: Sequence[Sighting]) -> dict[Span, list[Sighting]]:
+    """The sightings of each span: mostly one. Log records name the span in which they were written: there are more."""
+    found: dict[Span, list[Sighting]] = {}
+    for sighting in sightings:
         if sighting.trace_id is not None and sighting.span_id is not None:
-            first = by_span.setdefault((sighting.trace_id, sighting.span_id), sighting)
-            groups.join(first, sighting)
-    below: dict[bytes, list[Sighting]] = {}
-    for sighting in by_span.values():
+            found.setdefault((sighting.trace_id, sighting.span_id), []).append(sighting)
+    return {span: sorted(seen, key=_id) for span, seen in found.items() if len(seen) <= SHARED_MAX}
+
+
+def _same_spans(by_span: Mapping[Span, Sequence[Sighting]]) -> Iterable[tuple[Sighting, Sighting]]:
+    """One span, reported by two, the likeliest first."""
+    for seen in by_span.values():
+        if len(seen) > 1:
+            pairs = [pair for pair in combinations(seen, 2) if _alike(*pair) and _apart_us(*pair) <= SKEW_US]
+            yield from sorted(pairs, key=_likely)
+
+
+def _join_ways(
+    sightings: Sequence[Sighting], by_span: Mapping[Span, Sequence[Sighting]], links: Links, groups: _Groups
+) -> None:
+    """A call with the one that it was made through. The inner ones first: who is nearer to an answer has it."""
+    through: dict[bytes, list[Sighting]] = {}
+    for sighting in sightings:
         above = _above(sighting, by_span, links)
-        if above is not None and _compatible(above, sighting):
-            below.setdefault(above.call_id, []).append(sighting)
-    for sighting in by_span.values():
-        through = below.get(sighting.call_id)
-        if through:
-            groups.join(sighting, max(through, key=lambda one: _answered(sighting, one)))
+        if above is not None:
+            through.setdefault(above.call_id, []).append(sighting)
+    callers = [sighting for sighting in sightings if sighting.call_id in through]
+    for caller in sorted(callers, key=lambda one: (one.started_us, one.call_id), reverse=True):
+        attempts = [one for one in through[caller.call_id] if not (caller.outcome == "ok" and _failed(one))]
+        for attempt in sorted(attempts, key=lambda one: _answered(caller, one, groups), reverse=True):
+            if groups.join(caller, attempt):
+                break
 
 
-def _above(sighting: Sighting, by_span: Mapping[tuple[bytes, bytes], Sighting], links: Links) -> Sighting | None:
-    """The nearest sighting above, over spans that are none."""
+def _above(sighting: Sighting, by_span: Mapping[Span, Sequence[Sighting]], links: Links) -> Sighting | None:
+    """The sighting of the nearest call above, over spans that are none, if it can be of the same call."""
     trace, parent = sighting.trace_id, sighting.parent_span_id
     for _ in range(DEPTH_MAX):
         if trace is None or parent is None or parent == sighting.span_id:
             return None
         found = by_span.get((trace, parent))
         if found is not None:
-            return found
+            fitting = (one for one in found if _alike(one, sighting) and _apart_us(one, sighting) <= SKEW_US)
+            return next(fitting, None)
         parent = links.get((trace, parent))
     return None
 
 
-def _compatible(one: Sighting, other: Sighting) -> bool:
-    if one.response_id and other.response_id and one.response_id != other.response_id:
-        return False
-    return _kind(one) == _kind(other)
+def _alike(one: Sighting, other: Sighting) -> bool:
+    kinds = [_ONE_KIND.get(sighting.operation, sighting.operation) for sighting in (one, other)]
+    return kinds[0] == kinds[1]
 
 
-def _kind(sighting: Sighting) -> str:
-    return _ONE_KIND.get(sighting.operation, sighting.operation)
+def _apart_us(one: Sighting, other: Sighting) -> int:
+    """From the end of the one to the beginning of the other; 0 where they overlap."""
+    return max(0, one.started_us - other.ended_us, other.started_us - one.ended_us)
 
 
-def _answered(above: Sighting, below: Sighting) -> tuple[bool, bool, int, bytes]:
-    """Of several attempts below a call: the one with its answer, else the last that went well."""
-    same = above.response_id is not None and above.response_id == below.response_id
-    return same, below.outcome == above.outcome, below.ended_us, below.call_id
+def _failed(sighting: Sighting) -> bool:
+    """It was given no answer at all: whoever was given one made another attempt."""
+    return sighting.outcome == "error" and not sighting.response_id and not sighting.parts
 
 
-def _join_answers(sightings: Sequence[Sighting], groups: _Groups) -> None:
-    """Sightings of one answer at one time."""
+def _answered(caller: Sighting, attempt: Sighting, groups: _Groups) -> tuple[bool, bool, int, bytes]:
+    """Of several attempts of a caller: the one with its answer, else the last that ended as it did."""
+    answer = groups.answer(caller)
+    same = answer is not None and answer == groups.answer(attempt)
+    return same, attempt.outcome == caller.outcome, attempt.ended_us, attempt.call_id
+
+
+def _same_answers(sightings: Sequence[Sighting]) -> Iterable[tuple[Sighting, Sighting]]:
+    """One answer, seen by two at one time, the likeliest first."""
     by_answer: dict[str, list[Sighting]] = {}
     for sighting in sightings:
         if sighting.response_id:
             by_answer.setdefault(sighting.response_id, []).append(sighting)
     for answer, seen in by_answer.items():
-        seen.sort(key=lambda one: (one.started_us, one.call_id))
-        for place, one in enumerate(seen):
-            for other in seen[place + 1 :]:
-                # The same emitter, twice and apart: an answer out of a cache, which is another call.
-                skew = SKEW_US if len(answer) >= LONG_ID and one.source != other.source else 0
-                if _kind(one) == _kind(other) and other.started_us <= one.ended_us + skew:
-                    groups.join(one, other)
+        if 1 < len(seen) <= SHARED_MAX:
+            pairs = combinations(sorted(seen, key=_id), 2)
+            yield from sorted((pair for pair in pairs if _alike(*pair) and _at_one_time(answer, *pair)), key=_likely)
+
+
+def _at_one_time(answer: str, one: Sighting, other: Sighting) -> bool:
+    if len(answer) >= LONG_ID:
+        return _apart_us(one, other) <= SKEW_US
+    # It will come again in a moment: only where one saw all that the other saw.
+    outer, inner = sorted((one, other), key=lambda sighting: (sighting.started_us, -sighting.ended_us))
+    return one.vantage != other.vantage and outer.ended_us >= inner.ended_us
+
+
+def _likely(pair: tuple[Sighting, Sighting]) -> tuple[int, int, bytes, bytes]:
+    """The nearer in time, the likelier."""
+    one, other = pair
+    off = abs(one.started_us - other.started_us) + abs(one.ended_us - other.ended_us)
+    return _apart_us(one, other), off, one.call_id, other.call_id
+
+
+def _id(sighting: Sighting) -> bytes:
+    return sighting.call_id
