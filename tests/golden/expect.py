@@ -100,6 +100,8 @@ def is_call(span: dict[str, Any]) -> bool:
         return False
     if "ai.operationId" in facts:
         return ".do" in str(facts["ai.operationId"])
+    if facts["#scope"] in ("litellm", "fastapi"):  # its spans of routing and parsing name the model too
+        return "gen_ai.operation.name" in facts
     return any(key in facts for key in ("gen_ai.request.model", "gen_ai.system", "gen_ai.provider.name"))
 
 

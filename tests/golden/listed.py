@@ -14,6 +14,7 @@ GROUPS = {
     "older": "uv",
     "openai-v2": "uv",
     "litellm": "uv",
+    "litellm-proxy": "uv",
     "openlit": "uv",
     "microsoft": "uv",
     "node": "node",
@@ -86,6 +87,14 @@ PACKAGES = (
         distribution="litellm",
         group="litellm",
         script="litellm_callback.py",
+        environment={"LITELLM_OTEL_V2": "true"},
+    ),
+    Package(name="litellm-proxy", distribution="litellm", group="litellm-proxy", script="litellm_proxy.py"),
+    Package(
+        name="litellm-proxy-v2",
+        distribution="litellm",
+        group="litellm-proxy",
+        script="litellm_proxy.py",
         environment={"LITELLM_OTEL_V2": "true"},
     ),
     Package(
