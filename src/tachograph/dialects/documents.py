@@ -137,25 +137,32 @@ def first_token_ms(facts: Facts, start_ns: Any) -> Any:
     return found
 
 
-def tags_of(facts: Facts, rows: Any, dialects: Sequence[Dialect], tags_max: int, chars: int) -> list[dict[str, str]]:
-    """What the user attached to the rows: attributes behind a prefix, lists of tags, metadata. No texts of objects."""
-    found: list[dict[str, str]] = [{} for _ in range(len(rows))]
-    places = {int(row): place for place, row in enumerate(rows)}
-    names = np.asarray(facts.columns["tag_names"].value_lengths())
+def tags_of(
+    facts: Facts, rows: Any, dialects: Sequence[Dialect], tags_max: int, chars: int
+) -> dict[int, dict[str, str]]:
+    """What the user attached: attributes behind a prefix, lists of tags, metadata; no texts of objects. By place among
+    `rows`, those that have any.
+    """
+    found: dict[int, dict[str, str]] = {}
+    wanted = np.full(facts.rows, -1)
+    wanted[rows] = np.arange(len(rows))
+
+    def tag(row: int, name: str, value: str) -> None:
+        if wanted[row] >= 0:
+            _tag(found.setdefault(int(wanted[row]), {}), name, value, tags_max, chars)
+
     prefixes = tuple(sorted({prefix for dialect in dialects for prefix in dialect.tags}, key=len, reverse=True))
-    for row in np.flatnonzero(names).tolist():
-        if row in places:
-            for name, value in facts.tags(row):
-                _tag(found[places[row]], _rest(name, prefixes), value, tags_max, chars)
+    for row in np.flatnonzero(np.asarray(facts.columns["tag_names"].value_lengths())).tolist():
+        for name, value in facts.tags(row):
+            tag(row, _rest(name, prefixes), value)
     words = facts.word("tag_list")
     for row in facts.there("tag_list").tolist():
-        if row in places and words[row].is_valid:
-            _tag(found[places[row]], "tags", words[row].as_py().strip("[]").replace('"', ""), tags_max, chars)
+        if words[row].is_valid:
+            tag(row, "tags", words[row].as_py().strip("[]").replace('"', ""))
     for row, document in _documents(facts, "metadata_json"):
-        if row in places:
-            for name, value in document.items():
-                if isinstance(value, str | int | float):
-                    _tag(found[places[row]], name, str(value), tags_max, chars)
+        for name, value in document.items():
+            if isinstance(value, str | int | float):
+                tag(row, name, str(value))
     return found
 
 

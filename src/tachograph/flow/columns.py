@@ -5,14 +5,15 @@ What it must never know: where columns come from, what a field means.
 
 A column is, by Kind: ids, bytes as a matrix with the rows that have one; counts, milliseconds and numbers, floats
 with nan for unknown; times, whole microseconds since 1970; money, whole steps of 10^-10 with the rows that have one;
-words, an Arrow array of text with nulls; flags, bools; sets of words, an Arrow array of lists; maps, a list of dicts.
+words, an Arrow array of text with nulls; flags, bools; sets of words, an Arrow array of lists (`words_of`); maps, the
+rows that have one.
 A field without a column takes its default.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,12 @@ _WORDS = (Kind.WORD, Kind.TEXT, Kind.JSON)
 def from_columns(columns: Mapping[str, Any], rows: int) -> pa.RecordBatch:
     """The record batch of `rows` calls."""
     arrays = [
-        _array(column, columns[column.name]) if column.name in columns else _default(column, rows) for column in COLUMNS
+        _default(column, rows)
+        if column.name not in columns
+        else _maps(columns[column.name], rows)
+        if column.kind is Kind.MAP
+        else _array(column, columns[column.name])
+        for column in COLUMNS
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
@@ -39,10 +45,8 @@ def _default(column: Column, rows: int) -> pa.Array:
     kind = TYPES[column.kind]
     if value is None:
         return pa.nulls(rows, kind)
-    if column.kind is Kind.MAP:
-        return pa.array([[]] * rows, kind)
-    if column.kind is Kind.WORDS:
-        return pa.array([[]] * rows, kind)
+    if column.kind in (Kind.MAP, Kind.WORDS):
+        return _lists([], [], rows, kind)
     return pa.repeat(pa.scalar(value, kind), rows)
 
 
@@ -63,9 +67,33 @@ def _array(column: Column, value: Any) -> pa.Array:
         return pa.array(value, TYPES[kind], mask=np.isnan(value))
     if kind is Kind.TIME:
         return pa.array(value, pa.int64()).cast(TYPES[kind])
-    if kind is Kind.MAP:
-        return pa.array([list(item.items()) for item in value], TYPES[kind])
     return value if isinstance(value, pa.Array) else pa.array(value, TYPES[kind])
+
+
+def _maps(value: Mapping[int, Mapping[str, str]], rows: int) -> pa.Array:
+    """One map a row, most of them empty."""
+    filled = {row: list(items.items()) for row, items in value.items() if items}
+    return _lists(sorted(filled), [filled[row] for row in sorted(filled)], rows, TYPES[Kind.MAP])
+
+
+def _lists(rows_filled: Sequence[int], lists: Sequence[Any], rows: int, kind: pa.DataType) -> pa.Array:
+    """A column of lists (or maps) of which few are not empty: its offsets and its values, without the empty ones."""
+    lengths = np.zeros(rows, np.int32)
+    lengths[list(rows_filled)] = [len(items) for items in lists]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    packed = pa.array(lists, kind)
+    if pa.types.is_map(kind):
+        return pa.MapArray.from_arrays(offsets, packed.keys, packed.items).cast(kind)
+    return pa.ListArray.from_arrays(offsets, packed.flatten()).cast(kind)
+
+
+def words_of(flags: Mapping[str, Any], rows: int) -> pa.Array:
+    """A column of sets of words, from one column of bools for each word."""
+    found: dict[int, list[str]] = {}
+    for word in sorted(flags):
+        for row in np.flatnonzero(np.broadcast_to(flags[word], rows)).tolist():
+            found.setdefault(row, []).append(word)
+    return _lists(sorted(found), [found[row] for row in sorted(found)], rows, TYPES[Kind.WORDS])
 
 
 def _ids(kind: Kind, matrix: Any, known: Any) -> pa.Array:

@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from tachograph.call import EPOCH, INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS, Call
 from tachograph.dialects.columns import by_distinct, spread
 from tachograph.dialects.rules import Spans
-from tachograph.flow.columns import from_columns
+from tachograph.flow.columns import from_columns, words_of
 from tachograph.normalise import Circumstances
 from tachograph.pricing import PriceBook
-from tachograph.pricing.bulk import PARTS, Bills, bill
+from tachograph.pricing.bulk import PARTS, Bills, bill, by_hours
 from tachograph.wire.errors import classify
 from tachograph.wire.finish import reason_of
 
@@ -40,13 +40,18 @@ def from_spans(spans: Spans, book: PriceBook, circumstances: Circumstances) -> p
     columns["call_id"] = (ids(columns, rows), np.ones(rows, bool))
     _outcome(columns, flags)
     _totals(columns, flags)
-    columns["price_context"] = [{"speed": speed} if speed else {} for speed in columns.pop("speed").to_pylist()]
+    speeds = columns.pop("speed")
+    columns["price_context"] = {
+        row: {"speed": speed}
+        for row, speed in enumerate(speeds.to_pylist() if speeds.null_count < rows else [])
+        if speed
+    }
     for name in _ATTRIBUTION:
         if circumstances.attribution.get(name):
             columns[name] = pc.fill_null(columns[name], circumstances.attribution[name])
     _from_tags(columns)
-    _price(columns, rows, book, flags)
-    columns["flags"] = _flags(flags, rows)
+    _price(columns, rows, speeds, book, flags)
+    columns["flags"] = words_of(flags, rows)
     return from_columns(columns, rows)
 
 
@@ -143,7 +148,7 @@ def _sum(parts: Sequence[Any]) -> Any:
 
 def _from_tags(columns: dict[str, Any]) -> None:
     """Who is asking, where it was only attached as a tag of that name."""
-    rows = [row for row, tags in enumerate(columns["tags"]) if tags]
+    rows = sorted(columns["tags"])
     if not rows:
         return
     for name, spellings in _TAGGED.items():
@@ -171,7 +176,7 @@ _TAGGED: dict[str, tuple[str, ...]] = {
 }
 
 
-def _price(columns: dict[str, Any], rows: int, book: PriceBook, flags: dict[str, Any]) -> None:
+def _price(columns: dict[str, Any], rows: int, speeds: Any, book: PriceBook, flags: dict[str, Any]) -> None:
     """Cost, price row, canonical model: by the column where it is plain, else call by call."""
     groups: list[Call] = []
 
@@ -179,12 +184,12 @@ def _price(columns: dict[str, Any], rows: int, book: PriceBook, flags: dict[str,
         groups.append(_asked(*key))
         return len(groups) - 1
 
-    speeds = pa.array([context.get("speed") for context in columns["price_context"]], pa.string())
     days = columns["started_at"] // _DAY_US
     names = ("provider", "request_model", "response_model", "service_tier", "operation")
     inverse, answers = by_distinct([*(columns[name] for name in names), speeds, days], group)
     group_of = np.array(answers, np.int64)[inverse]
     counts = np.array([columns[name] for name in PARTS])
+    group_of = by_hours(book, groups, group_of, columns["started_at"] % _DAY_US)
     bills = bill(book, groups, group_of, counts)
     media = np.any([np.nan_to_num(columns[name]) > 0 for name in MODALITY_PARTS], axis=0)
     counted = np.array([call.operation == "count_tokens" for call in groups], bool)[group_of]
@@ -257,12 +262,3 @@ def _price_singly(
         for word in charge.flags:
             flags.setdefault(word, np.zeros(len(steps), bool))[row] = True
     columns.update({name: pa.array(values, pa.string()) for name, values in changed.items()})
-
-
-def _flags(flags: Mapping[str, Any], rows: int) -> Any:
-    """Sets of words from one column of bools a word."""
-    found: list[list[str]] = [[] for _ in range(rows)]
-    for word in sorted(flags):
-        for row in np.flatnonzero(np.broadcast_to(flags[word], rows)).tolist():
-            found[row].append(word)
-    return pa.array(found, pa.list_(pa.string()))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -86,11 +86,15 @@ class PriceBook:
         charge.price_id, charge.price_status = f"{call.provider}/stated", "priced"
         return charge
 
-    def planned(self, call: Call) -> tuple[str | None, Plan | None, bool]:
-        """(canonical model, the plan that charges calls such as this one on its day, whether certain hours differ)."""
-        requested, responded = call.request_model, call.response_model
-        entry = self._entry(call, requested, responded)
-        return entry.model, entry.plan, bool(entry.hours)
+    def planned(self, call: Call) -> tuple[str | None, Plan | None]:
+        """(canonical model, the plan that charges calls such as this one at its time)."""
+        entry = self._entry(call, call.request_model, call.response_model)
+        return entry.model, _at(entry, call.started_at)
+
+    def hours(self, call: Call) -> list[tuple[time, time]]:
+        """The hours of its day (begin, end) at which calls such as this one have a price of their own."""
+        entry = self._entry(call, call.request_model, call.response_model)
+        return [row.window for row, _ in entry.hours if row.window is not None]
 
     def _charge(self, call: Call) -> Charge:
         if call.operation == "count_tokens":

@@ -5,14 +5,16 @@ Out: amounts in steps of 10^-10 US dollars, and what stands beside an amount, by
 What it must never know: where columns come from, a provider's JSON, the time of now.
 
 The same sums as `PriceBook.charge`, to the last digit: whole numbers only, rounded once, half to even. What is not
-plain (media, units beside tokens, prices by the hour of the day, amounts beyond 64 bits) is left to `charge`, by
+plain (media, units beside tokens, amounts beyond 64 bits) is left to `charge`, by
 `plain`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,35 @@ class Bills:
     flags: list[tuple[str, ...]]
 
 
+def by_hours(book: PriceBook, groups: list[Call], group_of: Any, clock_us: Any) -> Any:
+    """The groups once more, those apart whose price depends on the hour: appended to `groups`, at an hour of theirs.
+
+    clock_us: microseconds of the day of each row.
+    """
+    for index, call in enumerate(list(groups)):
+        hours = book.hours(call)
+        if not hours:
+            continue
+        members = np.flatnonzero(group_of == index)
+        for row in hours:
+            begin, end = (_us(moment) for moment in row)
+            clock = clock_us[members]
+            inside = (begin <= clock) & (clock < end) if begin <= end else (clock >= begin) | (clock < end)
+            if inside.any():
+                groups.append(dataclasses.replace(call, started_at=_at(call, row[0])))
+                group_of[members[inside]] = len(groups) - 1
+                members = members[~inside]
+    return group_of
+
+
+def _us(moment: time) -> int:
+    return ((moment.hour * 60 + moment.minute) * 60 + moment.second) * 10**6 + moment.microsecond
+
+
+def _at(call: Call, moment: time) -> datetime:
+    return datetime.combine(call.started_at.date(), moment, UTC)
+
+
 def bill(book: PriceBook, groups: Sequence[Call], group_of: Any, counts: Any) -> Bills:
     """Charge all rows. counts: floats, seven rows of PARTS by calls, nan for unknown."""
     rows = len(group_of)
@@ -56,14 +87,12 @@ def bill(book: PriceBook, groups: Sequence[Call], group_of: Any, counts: Any) ->
     bounds = np.searchsorted(group_of[order], np.arange(len(groups) + 1))
     for index, call in enumerate(groups):
         members = order[bounds[index] : bounds[index + 1]]
-        model, plan, hourly = book.planned(call)
+        model, plan = book.planned(call)
         bills.models.append(model)
         bills.sources.append(plan.source if plan else None)
         bills.price_ids.append(plan.price_id if plan else None)
         bills.unpriced.append(plan is None)
         bills.flags.append(plan.flags if plan else ())
-        if hourly:
-            continue
         if plan is None:
             bills.plain[members] = True
         elif not plan.free and plan.tokened:

@@ -97,13 +97,26 @@ class Engine:
 
     def insert(self, table: str, batch: pa.RecordBatch, **settings: Any) -> None:
         """Append `batch` to `table`, matched by column name."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as stream:
-            stream.write_batch(batch)
         with self._explained():
-            self._client().raw_insert(
-                table, batch.schema.names, sink.getvalue().to_pybytes(), settings=settings, fmt="ArrowStream"
-            )
+            if self.embedded:
+                self._insert_here(table, batch, settings)
+            else:
+                sink = pa.BufferOutputStream()
+                _written(batch, sink)
+                block = sink.getvalue().to_pybytes()
+                self._client().raw_insert(table, batch.schema.names, block, settings=settings, fmt="ArrowStream")
+
+    def _insert_here(self, table: str, batch: pa.RecordBatch, settings: Mapping[str, Any]) -> None:
+        """Through a file in memory: the driver would write one to the disk."""
+        place = os.memfd_create(table)
+        try:
+            with pa.OSFile(f"/proc/self/fd/{place}", "wb") as sink:
+                _written(batch, sink)
+            columns = ", ".join(batch.schema.names)
+            file = f"FROM INFILE '/proc/self/fd/{place}' FORMAT ArrowStream"
+            self._client().command(f"INSERT INTO {table} ({columns}) {file}", settings=dict(settings))
+        finally:
+            os.close(place)
 
     def close(self) -> None:
         """Let go of every client and of the folder. A second close does nothing."""
@@ -172,6 +185,11 @@ class Engine:
             yield
         except (Error, OSError, RuntimeError) as error:
             raise explain(error, self.address) from error
+
+
+def _written(batch: pa.RecordBatch, sink: Any) -> None:
+    with pa.ipc.new_stream(sink, batch.schema) as stream:
+        stream.write_batch(batch)
 
 
 def _folder(address: str) -> Path | None:

@@ -11,7 +11,8 @@ ALTER TABLE tachograph.calls{cluster}
     ADD INDEX IF NOT EXISTS by_response response_id TYPE bloom_filter(0.001) GRANULARITY 1;
 
 ALTER TABLE tachograph.calls{cluster}
-    MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1;
+    MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1,
+        min_parts_to_merge_at_once = 16, min_bytes_for_wide_part = 104857600;
 
 CREATE TABLE IF NOT EXISTS tachograph.span_links{cluster}
 (
