@@ -108,7 +108,7 @@ def is_call(span: dict[str, Any]) -> bool:
 def _call(served: Served, sightings: list[dict[str, Any]]) -> dict[str, Any]:
     if not sightings:
         return {}
-    call: dict[str, Any] = {"provider": served.provider, "operation": _operation(served, sightings)}
+    call: dict[str, Any] = {"provider": served.provider} | _operation(served, sightings)
     some: dict[str, Any] = {}
     untrue: dict[str, Any] = {}
     text: dict[str, Any] = {}
@@ -218,11 +218,13 @@ def _flag(facts: dict[str, Any], fact: str, values: list[Any], true: Any) -> Any
     return None
 
 
-def _operation(served: Served, sightings: list[dict[str, Any]]) -> str:
+def _operation(served: Served, sightings: list[dict[str, Any]]) -> dict[str, str]:
     if served.api == "embeddings":
-        return "embeddings"
+        return {"operation": "embeddings"}
+    if any(span["facts"].get("llm.request.type") == "completion" for span in sightings):
+        return {}  # an old word for two things
     said = {str(span["facts"].get("gen_ai.operation.name")) for span in sightings}
-    return "generate_content" if said == {"generate_content"} else "chat"
+    return {"operation": "generate_content" if said == {"generate_content"} else "chat"}
 
 
 def _matched(served: list[Served], spans: list[dict[str, Any]]) -> Iterator[tuple[Served, list[dict[str, Any]]]]:

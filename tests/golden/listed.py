@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 GROUPS = {
     "shared": "uv",
     "older": "uv",
+    "past": "uv",
     "openai-v2": "uv",
     "litellm": "uv",
     "litellm-proxy": "uv",
@@ -23,7 +24,7 @@ GROUPS = {
 
 
 # Those that install in seconds; they are recorded anew in each run of the long tests.
-QUICK_GROUPS = ("shared", "older", "node")
+QUICK_GROUPS = ("shared", "older", "past", "node")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,4 +119,13 @@ PACKAGES = (
     Package(name="vercel-ai-7", distribution="ai7", group="node"),
     Package(name="vercel-ai-7-legacy", distribution="ai7", group="node"),
     Package(name="spring-ai", distribution="org.springframework.ai:spring-ai-bom", group="spring"),
+    # Of one or two years ago: their users have not gone.
+    Package(name="past-openllmetry-openai", distribution="opentelemetry-instrumentation-openai", group="past"),
+    Package(name="past-openllmetry-anthropic", distribution="opentelemetry-instrumentation-anthropic", group="past"),
+    Package(name="past-openllmetry-bedrock", distribution="opentelemetry-instrumentation-bedrock", group="past"),
+    Package(name="past-openinference-openai", distribution="openinference-instrumentation-openai", group="past"),
+    Package(name="past-openinference-anthropic", distribution="openinference-instrumentation-anthropic", group="past"),
+    Package(name="past-openai-v2", distribution="opentelemetry-instrumentation-openai-v2", group="past"),
+    Package(name="past-langfuse", distribution="langfuse", group="past", script="langfuse_sdk.py"),
+    Package(name="past-pydantic-ai", distribution="pydantic-ai-slim", group="past", script="pydantic_ai_agent.py"),
 )

@@ -33,7 +33,11 @@ SPLIT = {
 def by_hand(usage: dict[str, int]) -> None:
     """A generation that the user's own code describes, around a real call."""
     langfuse = get_client()
-    with langfuse.start_as_current_observation(as_type="generation", name="ask", model=drive.CLAUDE) as generation:
+    if hasattr(langfuse, "start_as_current_observation"):
+        started = langfuse.start_as_current_observation(as_type="generation", name="ask", model=drive.CLAUDE)
+    else:  # before version 4
+        started = langfuse.start_as_current_generation(name="ask", model=drive.CLAUDE)
+    with started as generation:
         client = drive.anthropic_client()
         drive.anthropic_messages(client, "cache_write")
         generation.update(output="The answer is forty-two.", usage_details=usage)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
 import drive
 from pydantic_ai import Agent
+from pydantic_ai.models import openai as models
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.instrumented import InstrumentationSettings
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
 
 def main(name: str) -> None:
+    asyncio.set_event_loop(asyncio.new_event_loop())
     flush = drive.telemetry()
-    Agent.instrument_all(InstrumentationSettings(include_content=True))
+    Agent.instrument_all(InstrumentationSettings())
     import anthropic
     import openai
 
     asynchronous = openai.AsyncOpenAI(base_url=f"{drive.PROVIDER}/v1", api_key="none", max_retries=0)
-    gpt = Agent(OpenAIChatModel(drive.GPT, provider=OpenAIProvider(openai_client=asynchronous)), name="asker")
-    responses = Agent(OpenAIResponsesModel(drive.GPT, provider=OpenAIProvider(openai_client=asynchronous)))
+    chat_model = getattr(models, "OpenAIChatModel", None) or models.OpenAIModel  # its name before version 1
+    gpt = Agent(chat_model(drive.GPT, provider=OpenAIProvider(openai_client=asynchronous)), name="asker")
+    responses = Agent(models.OpenAIResponsesModel(drive.GPT, provider=OpenAIProvider(openai_client=asynchronous)))
     other = anthropic.AsyncAnthropic(base_url=drive.PROVIDER, api_key="none", max_retries=0)
     claude = Agent(AnthropicModel(drive.CLAUDE, provider=AnthropicProvider(anthropic_client=other)))
 
@@ -31,7 +34,12 @@ def main(name: str) -> None:
         return f"mild in {city}"
 
     def stream(agent: Any, scenario: str) -> None:
-        list(agent.run_stream_sync(drive.QUESTION + scenario).stream_text(delta=True))
+        async def read() -> None:
+            async with agent.run_stream(drive.QUESTION + scenario) as answer:
+                async for _ in answer.stream_text(delta=True):
+                    pass
+
+        asyncio.get_event_loop().run_until_complete(read())
 
     drive.record(
         [

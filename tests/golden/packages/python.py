@@ -86,7 +86,7 @@ PACKAGES: dict[str, tuple[str, str, Callable[[], list[drive.Case]]]] = {
 
 def main(name: str) -> None:
     """Switch the instrumentation on and run its cases."""
-    module, instrumentor, cases = PACKAGES[name.removesuffix("-event").removesuffix("-latest")]
+    module, instrumentor, cases = PACKAGES[name.removeprefix("past-").removesuffix("-event").removesuffix("-latest")]
     flush = drive.telemetry()
     if module:
         getattr(importlib.import_module(module), instrumentor)().instrument()
