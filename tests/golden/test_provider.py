@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +23,13 @@ CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1%3A0"
 APIS: dict[str, tuple[str, str, bool, dict[str, Any], set[str]]] = {
     "openai_chat": ("/v1/chat/completions", "", True, {"model": "gpt-5-mini"}, {"split"}),
     "openai_responses": ("/v1/responses", "", True, {"model": "gpt-5-mini"}, {"split"}),
+    "azure": (
+        "/openai/deployments/gpt-5-mini/chat/completions?api-version=2025-04-01-preview",
+        "",
+        True,
+        {},
+        {"split"},
+    ),
     "anthropic": ("/v1/messages", "", True, {"model": "claude-sonnet-4-5", "max_tokens": 99}, set()),
     "gemini": (
         "/v1beta/models/gemini-2.5-flash:generateContent",
@@ -51,6 +61,7 @@ APIS: dict[str, tuple[str, str, bool, dict[str, Any], set[str]]] = {
 HOSTS = {
     "openai_chat": "https://api.openai.com",
     "openai_responses": "https://api.openai.com",
+    "azure": "https://acme.openai.azure.com",
     "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com",
     "gemini_array": "https://generativelanguage.googleapis.com",
@@ -75,7 +86,7 @@ def ask(provider: Provider, api: str, scenario: str, streamed: bool, **more: str
     path, stream_path, in_body, body, _ = APIS[api]
     content = {"messages": [{"role": "user", "content": f"scenario:{scenario}"}]}
     sent = body | content | ({"stream": streamed} if in_body else {})
-    if streamed and api == "openai_chat":
+    if streamed and api in ("openai_chat", "azure"):
         sent["stream_options"] = {"include_usage": True}
     target = (stream_path or path) if streamed else path
     connection = http.client.HTTPConnection(urlsplit(provider.url).netloc, timeout=10)
@@ -172,3 +183,33 @@ def test_the_answer_that_follows_a_tool(provider: Provider) -> None:
     assert json.loads(connection.getresponse().read())["choices"][0]["finish_reason"] == "stop"
     connection.close()
     assert [served.scenario.name for served in provider.served] == ["tools_done"]
+
+
+def test_it_runs_alone() -> None:
+    command = [sys.executable, "-m", "tachograph.testing.provider", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        address = running.stdout.readline().split("listens on ")[1].split(";")[0]
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+        connection.request("POST", "/v1/messages", b"{}", {"x-scenario": "cached"})
+        assert json.loads(connection.getresponse().read())["usage"]["cache_read_input_tokens"] == 1152
+        connection.close()
+        running.terminate()
+
+
+def test_bodies_in_chunks_are_read_and_unknown_paths_are_told(provider: Provider) -> None:
+    connection = http.client.HTTPConnection(urlsplit(provider.url).netloc, timeout=10)
+    pieces = [b'{"messages": [{"role": "user", ', b'"content": "scenario:length"}]}']
+    connection.request("POST", "/v1/messages", iter(pieces), encode_chunked=True)
+    assert json.loads(connection.getresponse().read())["stop_reason"] == "max_tokens"
+    connection.request("POST", "/v1/nothing", b"{}")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+def test_time_passes_as_told() -> None:
+    with Provider(first_seconds=0.2, gap_seconds=0.05) as slow:
+        began = time.monotonic()
+        exchange = ask(slow, "anthropic", "plain", streamed=True)
+        assert exchange.status == 200
+        assert time.monotonic() - began > 0.6  # 11 gaps

@@ -46,7 +46,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[[Asked], Answer]], ...] = (
     (r"^/mistral/v1/chat/completions$", "mistral_ai", "chat", openai.mistral_chat),
     (r"^/mistral/v1/embeddings$", "mistral_ai", "embeddings", openai.embeddings),
     (r"^/groq/openai/v1/chat/completions$", "groq", "chat", openai.groq_chat),
-    (r"^/openai/deployments/[^/]+/chat/completions$", "azure.ai.openai", "chat", openai.chat),
+    (r"^/openai/deployments/[^/]+/chat/completions$", "azure.ai.openai", "chat", openai.azure_chat),
     (r"^(?:/v1)?/chat/completions$", "openai", "chat", openai.chat),
     (r"^(?:/v1)?/responses$", "openai", "responses", openai.responses),
     (r"^(?:/v1)?/embeddings$", "openai", "embeddings", openai.embeddings),
@@ -96,7 +96,7 @@ def answer(asked: Asked) -> tuple[Answer, Served | None]:
 
 
 def _served(asked: Asked, given: Answer, provider: str, api: str) -> Served:
-    in_path = google.model(asked) or bedrock.model_id(asked)
+    in_path = google.model(asked) or bedrock.model_id(asked) or openai.deployment(asked)
     asked_to_stream = given.streamed or bool(asked.body.get("stream")) or "stream" in asked.path.lower()
     silent = provider in ("openai", "azure.ai.openai") and api == "chat" and given.streamed
     wanted = bool((asked.body.get("stream_options") or {}).get("include_usage"))

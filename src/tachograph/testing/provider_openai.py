@@ -7,7 +7,9 @@ What it must never know: a clock, a socket.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tachograph.testing.provider_truth import (
@@ -26,6 +28,7 @@ from tachograph.testing.provider_truth import (
     digits,
 )
 
+_DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 _ERRORS = {
     400: ("invalid_request_error", "invalid_value"),
     401: ("invalid_request_error", "invalid_api_key"),
@@ -39,6 +42,24 @@ def chat(asked: Asked) -> Answer:
     """`POST /v1/chat/completions` of OpenAI; in a stream it counts only where `stream_options` asks for it."""
     options = asked.body.get("stream_options") or {}
     return _chat(asked, "chatcmpl-" + digits(asked.number, "chat", 29), bool(options.get("include_usage")), "apart")
+
+
+def azure_chat(asked: Asked) -> Answer:
+    """`POST /openai/deployments/{deployment}/chat/completions`: the deployment is the model; filters speak first."""
+    named = replace(asked, body={"model": deployment(asked)} | asked.body)
+    answer = chat(named)
+    if answer.status != 200 or not answer.streamed:
+        return answer
+    filtered = {"hate": {"filtered": False, "severity": "safe"}}
+    results = [{"prompt_index": 0, "content_filter_results": filtered}]
+    first = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": results}
+    return replace(answer, pieces=(_data(first), *answer.pieces))
+
+
+def deployment(asked: Asked) -> str:
+    """The deployment in the path."""
+    found = _DEPLOYMENT.search(asked.path)
+    return found[1] if found else ""
 
 
 def mistral_chat(asked: Asked) -> Answer:
