@@ -34,7 +34,7 @@ from tachograph.dialects.rules import SpanLimits
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 from tachograph.importing import Imported, Importer, Tick, expanded
-from tachograph.keeping import SNAPSHOT_SECONDS, Keeping
+from tachograph.keeping import RELEASE_SECONDS, SNAPSHOT_SECONDS, Keeping
 from tachograph.normalise import Circumstances, from_exchange
 from tachograph.pricing import PriceBook, PriceFileError
 from tachograph.prometheus import Metrics
@@ -220,12 +220,13 @@ def serve(
         )
         door = stack.enter_context(_listening(host.strip("[]"), int(port)))
         address = stack.enter_context(_announced(settings, keys, tls))
-        asyncio.run(_serve(settings, parts, collector, tls, door, address, say, open_doors))
+        asyncio.run(_serve(settings, parts, keeping, collector, tls, door, address, say, open_doors))
 
 
 async def _serve(
     settings: Settings,
     parts: Parts,
+    keeping: Keeping,
     collector: Collector,
     tls: access.Tls | None,
     api: socket.socket,
@@ -251,11 +252,15 @@ async def _serve(
         for name, title in (("otlp_http", "OTLP/HTTP"), ("otlp_grpc", "OTLP/gRPC")):
             if name in open_doors:
                 say(f"{title} on {open_doors[name]}")
-        remembering = asyncio.create_task(_remembering(parts.data))
+        tending = [
+            asyncio.create_task(_again_and_again(keeping.remember, SNAPSHOT_SECONDS)),
+            asyncio.create_task(_again_and_again(keeping.release_memory, RELEASE_SECONDS)),
+        ]
         try:
             await server.serve(sockets=[api])
         finally:
-            remembering.cancel()
+            for task in tending:
+                task.cancel()
 
 
 def _door_limits(settings: Settings) -> DoorLimits:
@@ -271,12 +276,12 @@ def _words(text: str) -> list[str]:
     return [word for word in (part.strip() for part in text.split(",")) if word]
 
 
-async def _remembering(keeping: Any) -> None:
-    """Save the counters now and then; a failure is the store's, who says so to whoever writes next."""
+async def _again_and_again(what: Callable[[], None], seconds: float) -> None:
+    """Now and then; a failure is the store's, who says so to whoever writes next."""
     while True:
-        await asyncio.sleep(SNAPSHOT_SECONDS)
+        await asyncio.sleep(seconds)
         with contextlib.suppress(Busy, StoreError):
-            await asyncio.to_thread(keeping.remember)
+            await asyncio.to_thread(what)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from tachograph.store.questions import Place
 
 SNAPSHOT = "counters"
 SNAPSHOT_SECONDS = 30.0
+RELEASE_SECONDS = 2.0
 SHOWN_SECONDS_MAX = 1.0  # how long a page waits for a write before it leaves without having been saved
 _STEP = timedelta(microseconds=1)
 
@@ -62,6 +63,7 @@ class Keeping:
         self._counted, self._health, self._now = counted, health, now
         self._turn = threading.Lock()
         self._latest = EPOCH
+        self._worked = False
         self._doubtful_since: datetime | None = None
 
     def recall(self) -> int:
@@ -103,6 +105,7 @@ class Keeping:
             place = batch.schema.get_field_index("received_at")
             field = batch.schema.field(place)
             stamped = batch.set_column(place, field, pa.repeat(pa.scalar(moment, field.type), batch.num_rows))
+            self._worked = True
             new = self.store.write_batch(stamped, token, links)
             if new.num_rows:
                 self._counted.observe(new)
@@ -112,6 +115,12 @@ class Keeping:
     def write(self, calls: Sequence[Call], token: str) -> int:
         """See `Store.write`."""
         return int(self.write_batch(to_batch(calls), token).num_rows) if calls else 0
+
+    def release_memory(self) -> None:
+        """Where something was stored since the last time, give back what that took."""
+        if self._worked:
+            self._worked = False
+            self.store.release_memory()
 
     def write_points(self, rows: Sequence[dict[str, Any]], told: Callable[[int], None] = lambda _new: None) -> int:
         """See `Store.write_points`; told: as of `write_batch`."""

@@ -11,6 +11,7 @@ configuration, a lock on the folder that names its holder, a refusal after a for
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import sys
@@ -117,6 +118,14 @@ class Engine:
             self._client().command(f"INSERT INTO {table} ({columns}) {file}", settings=dict(settings))
         finally:
             os.close(place)
+
+    def release_memory(self) -> None:
+        """Give back to the system what freed blocks and batches held: allocators keep them, and only ever more."""
+        if self.embedded:
+            self.command("SYSTEM JEMALLOC PURGE")
+        pa.default_memory_pool().release_unused()
+        with contextlib.suppress(OSError, AttributeError):  # another C library has no such call
+            ctypes.CDLL(None).malloc_trim(0)
 
     def close(self) -> None:
         """Let go of every client and of the folder. A second close does nothing."""
