@@ -114,6 +114,14 @@ def _bytes(digits: str | None) -> bytes | None:
     return None if digits is None else bytes.fromhex(digits)
 
 
+def fact(call: Call, name: str) -> Any:
+    """A field of a call; `cache_write` is what was written to caches of any lifetime."""
+    if name != "cache_write":
+        return getattr(call, name)
+    parts = [call.cache_write_5m, call.cache_write_1h, call.cache_write_other]
+    return sum(filter(None, parts)) if any(part is not None for part in parts) else None
+
+
 def recordings(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.json") if not path.name.endswith(".expected.json"))
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dialects.reading import CORPUS, Desk, Read, bodies, expectation, recordings, written
+from tests.dialects.reading import CORPUS, Desk, Read, bodies, expectation, fact, recordings, written
 
 from tachograph.call import Call
 
 GOLDEN = recordings(CORPUS / "golden")
-WRITES = ("cache_write_5m", "cache_write_1h", "cache_write_other")
 # Two sightings that nothing connects: a trace of its own each, and the id of the answer in one of them at most.
 APART = {
     "openinference-langchain/anthropic_cache_write": "the span of LangChain has no id of the answer",
@@ -32,13 +31,6 @@ SILENT = {
 }
 # What stands beside the facts of a call in an expectation.
 BESIDE = {"sightings", "some_sightings", "untrue", "truth", "only_in_text", "why"}
-
-
-def fact(call: Call, name: str) -> Any:
-    if name != "cache_write":
-        return getattr(call, name)
-    parts = [getattr(call, part) for part in WRITES]
-    return sum(filter(None, parts)) if any(part is not None for part in parts) else None
 
 
 @pytest.fixture(scope="module")

@@ -99,15 +99,21 @@ def _beside(facts: Facts, dialects: Sequence[Dialect], provider: Any) -> tuple[A
     def answer(dialect: int, host: str, scope: str | None, details: int) -> tuple[bool, bool]:
         table = dialects[dialect]
         beside = table.beside == EVERY or host in table.beside
-        beside = beside or any((scope or "").startswith(stem) for stem in table.beside_scopes)
-        if host in table.beside_without_details and not details:
-            beside = True
-        return beside, host in table.reasoning_beside
+        beside = beside or scoped(scope, table.beside_scopes)
+        beside = beside or (host in table.beside_without_details and not details)
+        beside = beside and not scoped(scope, table.within_scopes)
+        return beside, scoped(scope, table.reasoning_beside_scopes)
 
     details = np.asarray(facts.columns["details"])
     inverse, answers = by_distinct([facts.dialect, provider, facts.said("scope"), details], answer)
     found = np.array(answers, bool).reshape(-1, 2)[inverse]
     return found[:, 0], found[:, 1]
+
+
+def scoped(scope: str | None, stems: Sequence[str]) -> bool:
+    """Whether the name of a scope is one of these, or below one of them."""
+    bare = [stem.rstrip(".") for stem in stems]
+    return any(scope == stem or (scope or "").startswith(stem + ".") for stem in bare)
 
 
 def _usage_raw(facts: Facts) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from tachograph.dialects.columns import Facts
 from tachograph.dialects.facts import Dialect
 
 Path = tuple[str, ...]
+_NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
 
 # Langfuse's buckets, which are disjoint.
 _BUCKETS: Mapping[str, tuple[Path, ...]] = {
@@ -129,7 +131,7 @@ def first_token_ms(facts: Facts, start_ns: Any) -> Any:
     words = facts.word("first_token_at")
     for row in facts.there("first_token_at"):
         try:
-            moment = datetime.fromisoformat((words[int(row)].as_py() or "").strip('" '))
+            moment = datetime.fromisoformat((words[int(row)].as_py() or "").strip('"\\ '))
         except ValueError:
             continue
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -216,6 +218,6 @@ def _number(document: Mapping[str, Any], paths: Sequence[Path]) -> float:
             value = value["intValue"]
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
             return float(value)
     return math.nan

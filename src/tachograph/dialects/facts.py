@@ -93,12 +93,12 @@ class Dialect:
     operations: word of a model call -> operation of Call. rollups: words of spans that sum up others. unnamed:
     operation of a span that names none but carries the vocabulary's marks; empty: such a span is no call.
     beside: providers whose cached tokens stand beside `input_tokens` instead of within it. beside_scopes: the same, by
-    scope; beside_without_details: by provider, unless the details of the input are there. reasoning_beside: the same
-    of reasoning and output, by provider. halves: a stream is told of in two spans, one of the request without an id of
-    the answer, and a later one of the answer, which states its length itself. tags: beginnings of attribute names
-    whose rest is the name of a tag. first_token_events: span events that mark the first content. vantage: who saw it.
-    provider: who hosts where a span does not say. own: its attribute names are common words, which mean this in its
-    spans alone.
+    scope; beside_without_details: by provider, unless the details of the input are there; within_scopes: scopes for
+    which none of this holds. reasoning_beside_scopes: the same of reasoning and output. halves: a stream is told of in
+    two spans, one of the request without an id of the answer, and a later one of the answer, which states its length
+    itself. tags: beginnings of attribute names whose rest is the name of a tag. first_token_events: span events that
+    mark the first content. vantage: who saw it. provider: who hosts where a span does not say. own: its attribute
+    names are common words, which mean this in its spans alone.
     """
 
     name: str
@@ -112,7 +112,8 @@ class Dialect:
     beside: tuple[str, ...] = ()
     beside_scopes: tuple[str, ...] = ()
     beside_without_details: tuple[str, ...] = ()
-    reasoning_beside: tuple[str, ...] = ()
+    within_scopes: tuple[str, ...] = ()
+    reasoning_beside_scopes: tuple[str, ...] = ()
     halves: bool = False
     tags: tuple[str, ...] = ()
     first_token_events: tuple[str, ...] = ()

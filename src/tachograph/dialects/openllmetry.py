@@ -50,8 +50,11 @@ OPENLLMETRY = Dialect(
         "traceloop.association.properties.user_id",
         "traceloop.association.properties.session_id",
     ),
-    beside=("aws.bedrock",),
-    reasoning_beside=("gcp.gemini", "gcp.vertex_ai"),
+    beside_scopes=("opentelemetry.instrumentation.bedrock",),
+    reasoning_beside_scopes=(
+        "opentelemetry.instrumentation.google_generativeai",
+        "opentelemetry.instrumentation.vertexai",
+    ),
     tags=("traceloop.association.properties.",),
     first_token_events=("gen_ai.content.completion.chunk", "llm.content.completion.chunk"),
 )

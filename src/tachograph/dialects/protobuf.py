@@ -38,7 +38,7 @@ _LOG_RECORD = """message Span { bytes trace_id = 9; bytes span_id = 10; bytes pa
 SCHEMAS = {"traces": _COMMON + _SPAN, "logs": _COMMON + _LOG_RECORD}
 
 _MEMBERS = ("string_value", "bool_value", "int_value", "double_value", "array_value", "kvlist_value", "bytes_value")
-STRING, BOOL, INT, DOUBLE, ARRAY = (f"'{name}'" for name in _MEMBERS[:5])
+STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST = (f"'{name}'" for name in _MEMBERS[:6])
 _WORDS = ", ".join(f"'{name}' = {number}" for number, name in enumerate(("no", *_MEMBERS)))
 _VALUE = (
     f"Tuple(value Enum8({_WORDS}), string_value String, bool_value Bool, int_value Int64, double_value Float64,"

@@ -80,4 +80,5 @@ OPENLIT = Dialect(
     resource=(("telemetry.sdk.name", "openlit"),),
     markers=("gen_ai.sdk.version", "gen_ai.usage.cost"),
     beside=("anthropic",),
+    within_scopes=("openlit.instrumentation.langchain",),
 )

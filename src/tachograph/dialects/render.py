@@ -17,10 +17,11 @@ from typing import Any
 from tachograph.dialects import DIALECTS
 from tachograph.dialects.facts import Dialect
 from tachograph.dialects.numbering import TAG, Numbering
-from tachograph.dialects.protobuf import ARRAY, BOOL, DOUBLE, INT, SCHEMAS, STRING, STRUCTURE
+from tachograph.dialects.protobuf import ARRAY, BOOL, DOUBLE, INT, KVLIST, SCHEMAS, STRING, STRUCTURE
 
 UNMARKED = 255
 # The id that an answer begins with, if it is one of the kinds that no model writes itself.
+_QUOTED = r'^\s*(?:\{\s*"intValue"\s*:\s*)?"?\s*(-?[0-9]+(?:\.[0-9]+)?)\s*"?\s*\}?\s*$'
 _ANSWER = r'^\s*\{\s*"id"\s*:\s*"((?:chatcmpl|cmpl|resp|msg|gen)[-_][\w-]{8,128})"'
 # What the resource says -> its attributes; the first name that is there wins.
 RESOURCE: Mapping[str, tuple[str, ...]] = {
@@ -50,7 +51,8 @@ def render(signal: str, numbers: Numbering, dialects: Sequence[Dialect] = DIALEC
         "status_code": "sp.status.code",
         "marked": _marked(dialects),
         "ns": "ns",
-        "numbers": f"arrayMap((n, e, s, b, i, d) -> {_number(numbers)}, ns, {value}.value, {members})",
+        "numbers": f"arrayMap((n, e, s, b, i, d, m) -> {_number(numbers)}, ns, {value}.value, {members},"
+        f" {value}.kvlist_value)",
         "texts": f"arrayMap((n, e, s, b, i, d, a) -> {_text(numbers)}, ns, {value}.value, {members},"
         f" {value}.array_value)",
         "usage_raw": _usage_raw(numbers, members),
@@ -112,10 +114,23 @@ def _marked(dialects: Sequence[Dialect]) -> str:
 
 
 def _number(numbers: Numbering) -> str:
-    return (
-        f"if(n = 0 OR n >= {numbers.words_from}, nan, multiIf(e = {INT}, toFloat64(i), e = {DOUBLE}, d,"
-        f" e = {STRING}, ifNull(toFloat64OrNull(trimBoth(s)), nan), e = {BOOL}, toFloat64(b), nan))"
-    )
+    plain = {INT: "toFloat64(i)", DOUBLE: "d", STRING: _number_of_text(), BOOL: "toFloat64(b)", KVLIST: _wrapped()}
+    chosen = ", ".join(f"e = {kind}, {value}" for kind, value in plain.items())
+    return f"if(n = 0 OR n >= {numbers.words_from}, nan, multiIf({chosen}, nan))"
+
+
+def _number_of_text() -> str:
+    """Some write a number as text, some quote it once more, some write the value of OTLP's JSON as text."""
+    bare = f"if(substring(s, 1, 1) IN ('\"', '{{'), extract(s, {text(_QUOTED)}), trimBoth(s))"
+    return f"ifNull(toFloat64OrNull({bare}), nan)"
+
+
+def _wrapped() -> str:
+    """The varint behind the name, of a map whose one member is `intValue`."""
+    rest = "substring(m, position(m, 'intValue') + 11)"
+    each = "(c, place) -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(c), 127)), 7 * place)"
+    whole = f"arraySum({each}, splitByString('', {rest}), range(length({rest})))"
+    return f"if(position(m, 'intValue') > 0 AND length({rest}) < 9, toFloat64({whole}), nan)"
 
 
 def _usage_raw(numbers: Numbering, members: str) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tachograph.dialects.columns import Facts, by_distinct, fixed, spread
-from tachograph.dialects.counting import count, either, tokens
+from tachograph.dialects.counting import count, either, scoped, tokens
 from tachograph.dialects.documents import first_token_ms, invocation_of, tags_of
 from tachograph.dialects.facts import Dialect
 from tachograph.dialects.providers import FRAMEWORKS, MAKERS, PROVIDERS, VENDORS
@@ -92,18 +92,13 @@ def _dialect(facts: Facts, dialects: Sequence[Dialect]) -> Any:
     def by_scope(scope: str | None, service: str | None, telemetry: str | None) -> int:
         said = {("service.name", service), ("telemetry.sdk.name", telemetry)}
         for index, dialect in enumerate(dialects):
-            if said.intersection(dialect.resource) or any(_scoped(scope or "", stem) for stem in dialect.scopes):
+            if said.intersection(dialect.resource) or scoped(scope, dialect.scopes):
                 return index
         return len(dialects) - 1
 
     columns = [facts.said(name) for name in ("scope", "resource_service", "resource_telemetry")]
     inverse, answers = by_distinct(columns, by_scope)
     return np.minimum(np.asarray(facts.columns["marked"]).astype(np.int64), np.array(answers, np.int64)[inverse])
-
-
-def _scoped(scope: str, stem: str) -> bool:
-    bare = stem.rstrip(".")
-    return scope == bare or scope.startswith(bare + ".")
 
 
 def _verdict(
