@@ -53,7 +53,8 @@ class Sighting:
 
     def rank(self) -> tuple[int, ...]:
         """How much it knows; the first that differs decides."""
-        return (int(self.parts > 0), int(self.priced), self.parts, self.attributed, -VANTAGES.index(self.vantage))
+        vantage = VANTAGES.index(self.vantage) if self.vantage in VANTAGES else len(VANTAGES)
+        return (int(self.parts > 0), int(self.priced), self.parts, self.attributed, -vantage)
 
 
 Span = tuple[bytes, bytes]  # trace id, span id
@@ -88,7 +89,8 @@ class _Groups:
     def root(self, sighting: Sighting) -> bytes:
         call_id = sighting.call_id
         while self._of[call_id] != call_id:
-            call_id = self._of[call_id] = self._of[self._of[call_id]]
+            self._of[call_id] = self._of[self._of[call_id]]  # not in one statement: that assigns the new place first
+            call_id = self._of[call_id]
         return call_id
 
     def answer(self, sighting: Sighting) -> str | None:
