@@ -158,14 +158,19 @@ def _negative(name: str, kind: str) -> str:
     )
 
 
-def reconcile(engine: Engine, kept_days: Mapping[str, int | None]) -> dict[str, list[str]]:
+def reconcile(
+    engine: Engine, kept_days: Mapping[str, int | None], suspected: Sequence[str] = ()
+) -> dict[str, list[str]]:
     """Rebuild every day on which a roll-up counts other calls than the raw table; the days rebuilt, by table.
 
     A process that dies between the two writes of one batch, or a full disk, leaves such a day. Rebuilding is safe to
     repeat: killed half way, the day still disagrees and is rebuilt next time. `kept_days`: how long each table keeps
     its rows; days that one of the two may have dropped are left alone, as there the other rightly knows more.
+    `suspected`: days on which as many calls may be counted, but others; there every cell is compared.
     """
-    found = {rollup.table: _reconcile_one(engine, rollup, _both_keep(rollup, kept_days)) for rollup in ROLLUPS}
+    found = {
+        rollup.table: _reconcile_one(engine, rollup, _both_keep(rollup, kept_days), suspected) for rollup in ROLLUPS
+    }
     return {table: days for table, days in found.items() if days}
 
 
@@ -174,30 +179,61 @@ def _both_keep(rollup: Rollup, kept_days: Mapping[str, int | None]) -> int | Non
     return min(known, default=None)
 
 
-def _reconcile_one(engine: Engine, rollup: Rollup, both_days: int | None) -> list[str]:
-    days = _disagreeing(engine, rollup, both_days)
+def _reconcile_one(engine: Engine, rollup: Rollup, both_days: int | None, suspected: Sequence[str]) -> list[str]:
+    days = set(_disagreeing(engine, rollup, both_days))
+    if suspected:
+        days |= set(_differing(engine, rollup, both_days, suspected))
     if days:
-        which = {"days": days}
+        which = {"days": sorted(days)}
         inside = "IN (SELECT toDate(arrayJoin({days:Array(String)})))"
         engine.command(f"ALTER TABLE {rollup.table} DELETE WHERE toDate(time, 'UTC') {inside}", which, mutations_sync=1)
         engine.command(
             f"INSERT INTO {rollup.table} {filling(rollup)} AND toDate(calls.started_at, 'UTC') {inside} "
             f"{grouping(rollup)}",
             which,
+            insert_deduplicate=0,  # a day may be rebuilt to what it was before
         )
-    return days
+    return sorted(days)
+
+
+def _kept(both_days: int | None) -> str:
+    # A week is the unit in which rows are dropped; stay a day clear of it.
+    return "1" if both_days is None else f"day > today() - {max(both_days - 8, 0)}"
 
 
 def _disagreeing(engine: Engine, rollup: Rollup, both_days: int | None) -> list[str]:
-    # A week is the unit in which rows are dropped; stay a day clear of it.
-    kept = "1" if both_days is None else f"day > today() - {max(both_days - 8, 0)}"
     rows = engine.query(
         f"""
         SELECT toString(day) FROM (
             SELECT toDate(started_at, 'UTC') AS day, toInt64(count()) AS n FROM calls WHERE same_as IS NULL GROUP BY day
             UNION ALL
             SELECT toDate(time, 'UTC') AS day, -toInt64(sum(calls)) AS n FROM {rollup.table} GROUP BY day)
-        WHERE {kept} GROUP BY day HAVING sum(n) != 0 ORDER BY day
+        WHERE {_kept(both_days)} GROUP BY day HAVING sum(n) != 0 ORDER BY day
         """
     )
     return [day for (day,) in rows]
+
+
+def _differing(engine: Engine, rollup: Rollup, both_days: int | None, days: Sequence[str]) -> list[str]:
+    """Those of the days on which a cell counts another number of calls, tokens, dollars or milliseconds."""
+    keys = f"day, {', '.join(rollup.dimensions)}"
+    inside = "IN (SELECT toDate(arrayJoin({days:Array(String)})))"
+    raw = ", ".join(f"toInt256(ifNull(sum({name}), 0) * 1000000000) AS {name}_" for name in _COMPARED)
+    rolled = raw.replace("toInt256(", "-toInt256(")
+    rows = engine.query(
+        f"""
+        SELECT DISTINCT toString(day) FROM (
+            SELECT toDate(started_at, 'UTC') AS {keys}, toInt64(count()) AS n, {raw}
+            FROM calls WHERE same_as IS NULL AND toDate(started_at, 'UTC') {inside} GROUP BY {keys}
+            UNION ALL
+            SELECT toDate(time, 'UTC') AS {keys}, -toInt64(sum(calls)) AS n, {rolled}
+            FROM {rollup.table} WHERE toDate(time, 'UTC') {inside} GROUP BY {keys})
+        WHERE {_kept(both_days)} GROUP BY {keys}
+        HAVING sum(n) != 0 OR {" OR ".join(f"sum({name}_) != 0" for name in _COMPARED)} ORDER BY 1
+        """,
+        {"days": list(days)},
+    )
+    return [day for (day,) in rows]
+
+
+_COMPARED = ("total_tokens", "cost_usd", "duration_ms")

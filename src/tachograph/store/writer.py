@@ -8,9 +8,10 @@ up in the raw table (ids are its sorting key, so this reads a few marks), and on
 is ours alone we know what was stored lately, and only ask for what was perhaps among it. Several sightings of one call
 are linked (`linking`); which of them counts may change with each new one, and the roll-ups with it.
 
-Raw rows and roll-ups are written by one INSERT, yet they are several tables: if anything fails half way, the days it
-touched are reconciled before anything else is written. On a server that several writers share, the engine's own
-deduplication by token, which covers the views as well, closes the gap between look-up and insert.
+Raw rows and roll-ups are written by one INSERT, yet they are several tables: if anything fails half way, what was
+linked anew is finished or undone (`relinking`), and the days it touched are reconciled, before anything else is
+written. On a server that several writers share, the engine's own deduplication by token, which covers the views as
+well, closes the gap between look-up and insert.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tachograph.call import Call
 from tachograph.flow import Refused
 from tachograph.flow.batch import to_batch
 from tachograph.store.engine import Engine
-from tachograph.store.linking import HOUR_MS, Changes, Linker, SpanLinks
+from tachograph.store.linking import Linker
+from tachograph.store.recalling import recent_calls, recent_links
 from tachograph.store.recent import Recent, of_bytes
-from tachograph.store.rollups import CELLS, filling, grouping, reconcile, taking_back
+from tachograph.store.relinking import Relinker
+from tachograph.store.rollups import reconcile
+from tachograph.store.suspects import SpanLinks, Suspects, ahead, fixed, milliseconds, newest
 
 BATCH_CALLS_MAX = 500_000  # one block of the engine, so that a batch is one part per week
 _LOOKUP_IDS = 20_000
-_RECALLED_HOURS = 2  # of what an earlier process stored: an hour for late sightings, and one to spare
 _NO_LINKS = SpanLinks()
 _THESE = "call_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))"
 
@@ -47,9 +48,9 @@ class Writer:
         self._kept_days = dict(kept_days)
         self._turn = threading.Lock()
         self._unsettled = False
-        self._linker = Linker(engine)
-        self._ids = Recent()
-        self._ids_since_ms = self._recall()
+        self._ids, self._suspects = Recent(), Suspects()
+        self._since_ms = self._suspects.since_ms = self._recall()
+        self._linker, self._relinker = Linker(engine, self._suspects), Relinker(engine)
 
     def write(self, calls: Sequence[Call], token: str) -> int:
         """Make `calls` durable; the number of those that were not there yet. See `write_batch`."""
@@ -76,7 +77,7 @@ class Writer:
             changes = self._linker.changes(new, links)
             self._insert_links(links)
             self._unsettled = True
-            self._change(changes)
+            self._relinker.apply(changes)
             if new.num_rows:
                 new = _marked(new, changes.same_as)
                 # Before they are stored: where that fails half way, the store must be asked when they come again.
@@ -86,41 +87,36 @@ class Writer:
             return new
 
     def settle(self, *, force: bool = False) -> dict[str, list[str]]:
-        """Reconcile roll-ups with the raw table if a write failed (or `force`); the days rebuilt, by table."""
+        """Make whole what a failed write left half done (or look, if `force`); the days that were rebuilt, by table."""
         if not (self._unsettled or force):
             return {}
-        self._engine.command(_FREE_ORPHANS)
-        rebuilt = reconcile(self._engine, self._kept_days)
+        touched = self._relinker.heal(all_notes=force)
+        rebuilt = reconcile(self._engine, self._kept_days, touched)
         self._unsettled = False
         return rebuilt
 
-    def _recall(self) -> int:
-        """Remember what was stored lately; since when (in milliseconds) nothing is missing."""
-        ((now,),) = self._engine.query("SELECT toUnixTimestamp(now())")
-        since = (int(now) - _RECALLED_HOURS * 3600) * 1000
-        low = since.to_bytes(6, "big") + bytes(10)
-        rows = self._engine.arrow(
-            "SELECT call_id, trace_id, span_id, parent_span_id, response_id, started_at FROM calls"
-            " WHERE call_id >= toFixedString(unhex({low:String}), 16)",
-            {"low": low.hex()},
-        )
-        for batch in rows.combine_chunks().to_batches():
+    def _recall(self) -> int | None:
+        """Remember what was stored lately; since when (in milliseconds) nothing is missing, None where others write."""
+        if not self._engine.embedded:
+            return None
+        since, calls = recent_calls(self._engine)
+        for batch in calls:
             self._remember(batch)
-        links = self._engine.arrow("SELECT trace_id, span_id, parent_span_id FROM span_links")
-        self._linker.remember_links(SpanLinks(*(_matrix(links.column(name)) for name in links.column_names)))
+        for links in recent_links(self._engine):
+            self._suspects.remember_links(links)
         return since
 
     def _remember(self, batch: pa.RecordBatch) -> None:
-        self._ids.add(of_bytes(batch.column("call_id"), 16), int(_milliseconds(batch).max(initial=0)))
-        self._linker.remember(batch)
+        self._ids.add(of_bytes(batch.column("call_id"), 16), newest(batch))
+        self._suspects.remember(batch)
 
     def _unknown(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The calls that are not stored yet."""
         asked = batch.column("call_id")
-        if self._engine.embedded:
-            since = max(self._ids_since_ms, self._ids.forgotten_until)
-            doubtful = self._ids.perhaps(of_bytes(asked, 16)) | (_milliseconds(batch) <= since)
-            asked = asked.filter(pa.array(doubtful))
+        if self._since_ms is not None:
+            since = max(self._since_ms, self._ids.forgotten_until)
+            old = (milliseconds(batch, "started_at") <= since) | ahead(batch)
+            asked = asked.filter(pa.array(self._ids.perhaps(of_bytes(asked, 16)) | old))
         known = self._known(asked.to_pylist())
         if not known:
             return batch
@@ -135,32 +131,14 @@ class Writer:
             )
         return known
 
-    def _change(self, changes: Changes) -> None:
-        """Link stored calls anew: first what is so, then what is counted. Cut short, `settle` puts it right."""
-        if not changes.linked and not changes.freed:
-            return
-        for call_id, target in changes.linked.items():
-            self._engine.command(
-                f"UPDATE calls SET same_as = toFixedString(unhex({{target:String}}), 16) WHERE {_THESE}",
-                {"target": target.hex(), "ids": [call_id.hex()]},
-            )
-        if changes.counted:
-            self._engine.command(taking_back(f"calls.{_THESE}"), {"ids": [one.hex() for one in changes.counted]})
-        if changes.freed:
-            freed = {"ids": [one.hex() for one in changes.freed]}
-            self._engine.command(f"UPDATE calls SET same_as = NULL WHERE {_THESE}", freed)
-            self._engine.command(
-                f"INSERT INTO {CELLS.table} {filling(CELLS)} AND calls.{_THESE} {grouping(CELLS)}", freed
-            )
-
     def _insert_links(self, links: SpanLinks) -> None:
         if not len(links):
             return
-        columns = [_fixed(links.traces, 16), _fixed(links.spans, 8), _fixed(links.parents, 8)]
+        columns = [fixed(links.traces), fixed(links.spans), fixed(links.parents)]
         batch = pa.RecordBatch.from_arrays(columns, names=["trace_id", "span_id", "parent_span_id"])
         # The engine stamps them: `seen_at` is when they came, which is what their keeping depends on.
         self._engine.insert("span_links", batch)
-        self._linker.remember_links(links)
+        self._suspects.remember_links(links)
 
     def _insert(self, batch: pa.RecordBatch, token: str) -> None:
         settings = {
@@ -171,29 +149,8 @@ class Writer:
         self._engine.insert("calls", batch, **settings)
 
 
-# A sighting that was linked to a call which then was never stored, as its writer died: it counts again.
-_FREE_ORPHANS = f"""
-UPDATE calls SET same_as = NULL WHERE same_as IS NOT NULL AND started_at > now() - toIntervalDay(2)
-AND same_as NOT IN (
-    SELECT call_id FROM calls WHERE started_at > now() - toIntervalDay(2) - toIntervalSecond({HOUR_MS // 1000}))
-"""
-
-
 def _too_large(calls: int) -> Refused:
     return Refused("batch_too_large", f"{calls} calls in one batch: send at most {BATCH_CALLS_MAX}")
-
-
-def _milliseconds(batch: pa.RecordBatch) -> Any:
-    return np.asarray(batch.column("started_at").cast(pa.int64())) // 1000
-
-
-def _matrix(column: pa.ChunkedArray) -> Any:
-    width = column.type.byte_width
-    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, width)
-
-
-def _fixed(matrix: Any, width: int) -> pa.Array:
-    return pa.Array.from_buffers(pa.binary(width), len(matrix), [None, pa.py_buffer(np.ascontiguousarray(matrix))])
 
 
 def _distinct(batch: pa.RecordBatch) -> pa.RecordBatch:
