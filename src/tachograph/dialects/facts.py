@@ -87,18 +87,19 @@ EVERY = ("*",)  # as `beside`: whatever the provider
 class Dialect:
     """One vocabulary of spans or log records, as facts.
 
-    name: `api` becomes `otlp.<name>`. scopes: beginnings of instrumentation scope names. markers: attribute names any
-    of which decides for this vocabulary. resource: attributes of the resource that decide. fields: fact -> attribute
-    names, the first that is there wins; `name#id` is the id that the answer in the attribute begins with.
+    name: `api` becomes `otlp.<name>`. scopes: beginnings of instrumentation scope names. markers: attribute names
+    any of which decides for this vocabulary. resource: attributes of the resource that decide. fields: fact ->
+    attribute names, the first that is there wins; `name#id` is the id that the answer in the attribute begins with.
     operations: word of a model call -> operation of Call. rollups: words of spans that sum up others. unnamed:
-    operation of a span that names none but carries the vocabulary's marks; empty: such a span is no call.
-    beside: providers whose cached tokens stand beside `input_tokens` instead of within it. beside_scopes: the same, by
+    operation of a span that names none but carries the vocabulary's marks; empty: such a span is no call. beside:
+    providers whose cached tokens stand beside `input_tokens` instead of within it. beside_scopes: the same, by
     scope; beside_without_details: by provider, unless the details of the input are there; within_scopes: scopes for
-    which none of this holds. reasoning_beside_scopes: the same of reasoning and output. halves: a stream is told of in
-    two spans, one of the request without an id of the answer, and a later one of the answer, which states its length
-    itself. tags: beginnings of attribute names whose rest is the name of a tag. first_token_events: span events that
-    mark the first content. vantage: who saw it. provider: who hosts where a span does not say. own: its attribute
-    names are common words, which mean this in its spans alone.
+    which none of this holds. reasoning_beside_scopes: the same of reasoning and output. halves: a stream is told of
+    in two spans, one of the request without an id of the answer, and a later one of the answer, which states its
+    length itself. tags: beginnings of attribute names whose rest is the name of a tag. first_token_events: span
+    events that mark the first content. vantage: who saw it. provider: who hosts where a span does not say; hosts:
+    the same by scope, where spans name the maker of the model instead. own: its attribute names are common words,
+    which mean this in its spans alone.
     """
 
     name: str
@@ -119,4 +120,5 @@ class Dialect:
     first_token_events: tuple[str, ...] = ()
     vantage: str = "client"
     provider: str = ""
+    hosts: tuple[tuple[str, str], ...] = ()
     own: bool = False

@@ -50,6 +50,7 @@ OPENLLMETRY = Dialect(
         "traceloop.association.properties.user_id",
         "traceloop.association.properties.session_id",
     ),
+    hosts=(("opentelemetry.instrumentation.bedrock", "aws.bedrock"),),
     beside_scopes=("opentelemetry.instrumentation.bedrock",),
     reasoning_beside_scopes=(
         "opentelemetry.instrumentation.google_generativeai",

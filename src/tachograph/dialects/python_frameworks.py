@@ -19,6 +19,7 @@ PYDANTIC_AI = Dialect(
             *FIELDS["cache_read"],
             "gen_ai.usage.details.cache_read_tokens",
             "gen_ai.usage.details.cache_read_input_tokens",
+            "gen_ai.usage.details.cached_tokens",
         ),
         "cache_write": (
             *FIELDS["cache_write"],

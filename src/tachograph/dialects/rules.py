@@ -203,22 +203,24 @@ def _provider(facts: Facts, dialects: Sequence[Dialect], models: Mapping[str, An
     """(who hosts, who made the model where that differs, whether the host was guessed by the model's name)."""
 
     def folded(
-        dialect: int, host: str | None, provider: str | None, vendor: str | None, asked: str | None, given: str | None
+        dialect: int, scope: str | None, said: str | None, provider: str | None, vendor: str | None, *names: str | None
     ) -> tuple[str, str | None, bool]:
-        spelled = (host or provider or vendor or "").lower()
+        host = next((word for stem, word in dialects[dialect].hosts if scoped(scope, (stem,))), None)
+        host, maker = (host, provider) if host else (said, vendor)
+        spelled = (host or provider or maker or "").lower()
         made_by = VENDORS.get(spelled)
         if spelled:
             word = host_word(spelled)
-            if made_by is None and host and vendor and host_word(vendor.lower()) != word:
-                made_by = vendor.lower()
+            if made_by is None and host and maker and host_word(maker.lower()) != word:
+                made_by = maker.lower()
             return word, made_by, False
         if dialects[dialect].provider:
             return dialects[dialect].provider, None, False
-        model = (given or asked or "").lower()
-        maker = next((word for stem, word in MAKERS.items() if model.startswith(stem)), "unknown")
-        return maker, None, maker != "unknown"
+        model = next((name for name in reversed(names) if name), "").lower()
+        guess = next((word for stem, word in MAKERS.items() if model.startswith(stem)), "unknown")
+        return guess, None, guess != "unknown"
 
-    facts_of = [facts.word(name) for name in ("host", "provider", "vendor")]
+    facts_of = [facts.said("scope"), *(facts.word(name) for name in ("host", "provider", "vendor"))]
     inverse, answers = by_distinct([facts.dialect, *facts_of, *models.values()], folded)
     return (
         spread((inverse, [answer[0] for answer in answers])),
