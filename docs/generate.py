@@ -16,7 +16,10 @@ import typer
 from tachograph.call import COLUMNS
 from tachograph.cli import commands
 from tachograph.config import PREFIX, SETTINGS, Settings
-from tachograph.health import COUNTERS
+from tachograph.dialects import DIALECTS
+from tachograph.dialects.facts import FACTS
+from tachograph.health import COUNTERS, GAUGES
+from tachograph.prometheus.reference import metrics_page
 from tachograph.store.measures import MEASURES
 from tachograph.web.endpoints import ENDPOINTS
 from tachograph.wire import FORMATS
@@ -161,8 +164,27 @@ def counters_page() -> Iterator[str]:
     yield ""
     yield "What Tachograph counts about itself; `GET /api/v1/health` shows them."
     yield from ("", "| counter | by | meaning |", "|---|---|---|")
-    for counter in COUNTERS:
+    for counter in (*COUNTERS, *GAUGES):
         yield f"| `{counter.name}` | {counter.label} | {counter.meaning} |"
+
+
+def dialects_page() -> Iterator[str]:
+    """The vocabularies of spans and log records, and the names of every fact."""
+    yield "# Span vocabularies"
+    yield ""
+    yield "What arrives over OTLP is read in the first of these vocabularies whose scope, resource or marker is there;"
+    yield "the last takes what is left. `beside`: where cached tokens stand beside the input instead of within it."
+    yield from ("", "| vocabulary | known by | seen by | beside |", "|---|---|---|---|")
+    for dialect in DIALECTS:
+        known = [f"scope `{scope}`" for scope in dialect.scopes] + [f"`{key}`" for key in dialect.markers[:4]]
+        known += [f"`{key}={value}`" for key, value in dialect.resource]
+        beside = [*dialect.beside, *dialect.beside_without_details, *(f"`{scope}`" for scope in dialect.beside_scopes)]
+        yield f"| `otlp.{dialect.name}` | {', '.join(known)} | {dialect.vantage} | {', '.join(beside)} |"
+    yield from ("", "## Names", "", "| fact | attributes, over all vocabularies |", "|---|---|")
+    for fact in FACTS:
+        names = dict.fromkeys(name for dialect in DIALECTS for name in dialect.fields.get(fact, ()))
+        if names:
+            yield f"| {fact} | {', '.join(f'`{name}`' for name in names)} |"
 
 
 PAGES = {
@@ -173,6 +195,8 @@ PAGES = {
     "formats.md": formats_page,
     "counters.md": counters_page,
     "api.md": api_page,
+    "metrics.md": metrics_page,
+    "dialects.md": dialects_page,
 }
 
 if __name__ == "__main__":

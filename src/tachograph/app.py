@@ -52,6 +52,7 @@ API_FILE = "tachograph.api"  # in the data folder: where the process that has th
 POSITIONS_FILE = "tachograph.positions"  # in the data folder: how far each file was imported
 DISK_BYTES_MIN = 1024**3
 GENERATED_CALLS = 20_000
+LAG_SECONDS = 1.0
 PACKAGES = (
     "chdb",
     "clickhouse-connect",
@@ -253,6 +254,7 @@ async def _serve(
             if name in open_doors:
                 say(f"{title} on {open_doors[name]}")
         tending = [
+            asyncio.create_task(_watching(parts.health, running.lag_seconds)),
             asyncio.create_task(_again_and_again(keeping.remember, SNAPSHOT_SECONDS)),
             asyncio.create_task(_again_and_again(keeping.release_memory, RELEASE_SECONDS)),
         ]
@@ -274,6 +276,13 @@ def _door_limits(settings: Settings) -> DoorLimits:
 
 def _words(text: str) -> list[str]:
     return [word for word in (part.strip() for part in text.split(",")) if word]
+
+
+async def _watching(health: Health, lag_seconds: Callable[[], float]) -> None:
+    """Say how far storing is behind accepting, at least as often as anybody scrapes."""
+    while True:
+        health.set("store_lag_seconds", round(lag_seconds(), 3))
+        await asyncio.sleep(LAG_SECONDS)
 
 
 async def _again_and_again(what: Callable[[], None], seconds: float) -> None:

@@ -33,11 +33,14 @@ class DoorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Open doors. http_port, grpc_port: 0 where that door is shut. in_flight: (requests, bytes) not yet answered."""
+    """Open doors. http_port, grpc_port: 0 where that door is shut. in_flight: (requests, bytes) not yet answered;
+    lag_seconds: since when the oldest of them is here.
+    """
 
     http_port: int
     grpc_port: int
     in_flight: Callable[[], tuple[int, int]]
+    lag_seconds: Callable[[], float]
 
 
 @contextlib.asynccontextmanager
@@ -61,4 +64,4 @@ async def doors(
             rpc = GrpcDoor(gatherer, gatekeeper_of(listen.split(settings.grpc)[0]), count, limits)
             opened = listen.rpc(settings.grpc, settings.tls, limits, options(limits), rpc.handlers())
             ports["grpc"] = await stack.enter_async_context(opened)
-        yield Running(ports["http"], ports["grpc"], gatherer.in_flight)
+        yield Running(ports["http"], ports["grpc"], gatherer.in_flight, gatherer.lag_seconds)

@@ -75,6 +75,7 @@ class Gatherer:
         self._queues = {signal: _Queue() for signal in SIGNALS}
         self._arrived = asyncio.Event()
         self._stopping = False
+        self._storing: list[float] = []
         self._thread = ThreadPoolExecutor(1, "otlp-store")
         self._pump: asyncio.Task[None] | None = None
         self.held = InFlight(limits)
@@ -99,6 +100,12 @@ class Gatherer:
     def in_flight(self) -> tuple[int, int]:
         """(requests, bytes) that are read, waiting or being stored."""
         return self.held.requests, self.held.bytes
+
+    def lag_seconds(self) -> float:
+        """How long the oldest request that is not answered yet has been here; 0 where there is none."""
+        waiting = [queue.waiting[0].since for queue in self._queues.values() if queue.waiting]
+        oldest = min([*waiting, *self._storing], default=None)
+        return 0.0 if oldest is None else max(0.0, _clock() - oldest)
 
     async def submit(self, signal: str, body: bytes) -> Taken:
         """What became of `body`, once that is durable. Raises its Refused, or Busy where it may come again."""
@@ -147,6 +154,7 @@ class Gatherer:
         """Store one batch and tell everybody in it; whatever goes wrong, nobody is told success without it."""
         bodies = [waiting.body for waiting in batch]
         loop = asyncio.get_running_loop()
+        self._storing = [waiting.since for waiting in batch]
         try:
             outcomes = _matching(await loop.run_in_executor(self._thread, self._intake.take, signal, bodies), batch)
         except Busy as busy:
@@ -157,6 +165,8 @@ class Gatherer:
             _tell(batch, [Busy("an internal error: the log of the collector has it") for _ in batch])
         else:
             _tell(batch, outcomes)
+        finally:
+            self._storing = []
 
 
 def _clock() -> float:
