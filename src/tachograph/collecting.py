@@ -31,7 +31,7 @@ from tachograph.capture.otlp import Taken
 from tachograph.dialects import DIALECTS
 from tachograph.dialects.columns import Facts
 from tachograph.dialects.numbering import numbering
-from tachograph.dialects.protobuf import delimited
+from tachograph.dialects.protobuf import SCHEMAS, delimited
 from tachograph.dialects.render import render, settings, source
 from tachograph.dialects.rules import SpanLimits, Spans, judge
 from tachograph.flow import Busy, Refused
@@ -57,6 +57,9 @@ class SpanReader:
     def __init__(self, engine: Engine, limits: SpanLimits) -> None:
         self._engine, self._limits = engine, limits
         self._numbers = numbering(DIALECTS)
+        self._settings = {
+            signal: settings(str(engine.schema(f"otlp_{signal}", SCHEMAS[signal]))) for signal in _MESSAGES
+        }
         self._queries = {signal: render(signal, self._numbers) for signal in _MESSAGES}
 
     def read(self, signal: str, bodies: Sequence[bytes]) -> Spans:
@@ -66,7 +69,7 @@ class SpanReader:
             with os.fdopen(place, "wb", closefd=False) as file:
                 file.write(delimited(bodies))
             sql = self._queries[signal].replace("{source}", source(f"/proc/self/fd/{place}"))
-            table = self._engine.arrow(sql, as_text=False, **settings(signal))
+            table = self._engine.arrow(sql, as_text=False, **self._settings[signal])
         finally:
             os.close(place)
         return judge(Facts(table, self._numbers, DIALECTS), signal, DIALECTS, self._limits)

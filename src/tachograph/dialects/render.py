@@ -17,7 +17,7 @@ from typing import Any
 from tachograph.dialects import DIALECTS
 from tachograph.dialects.facts import Dialect
 from tachograph.dialects.numbering import TAG, Numbering
-from tachograph.dialects.protobuf import ARRAY, BOOL, DOUBLE, INT, KVLIST, SCHEMAS, STRING, STRUCTURE
+from tachograph.dialects.protobuf import ARRAY, BOOL, DOUBLE, INT, KVLIST, STRING, STRUCTURE
 
 UNMARKED = 255
 # The id that an answer begins with, if it is one of the kinds that no model writes itself.
@@ -68,12 +68,10 @@ def render(signal: str, numbers: Numbering, dialects: Sequence[Dialect] = DIALEC
     return f"SELECT {listed}\nFROM (\n{_spans(numbers, dialects)}\n)"
 
 
-def settings(signal: str) -> dict[str, Any]:
-    """What the engine must be told beside the query."""
+def settings(schema: str) -> dict[str, Any]:
+    """What the engine must be told beside the query. schema: the path of a file that holds `SCHEMAS[signal]`."""
     return {
-        "format_schema_source": "string",
-        "format_schema": SCHEMAS[signal],
-        "format_schema_message_name": "Request",
+        "format_schema": f"{schema}:Request",
         "input_format_protobuf_oneof_presence": 1,
         # One stream keeps the rows in the order of the requests.
         "max_threads": 1,

@@ -29,7 +29,7 @@ from tachograph.store.errors import InUse, StoreError, explain
 DATABASE = "tachograph"
 _LOCK = "tachograph.lock"
 _CONFIG = "tachograph.xml"
-_SCHEMAS = "schemas"  # where the engine keeps the schemas of what it reads: else it would be the working directory
+_SCHEMAS = "schemas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,6 @@ _CONFIG_XML = """<clickhouse>
     <background_pool_size>{threads_max}</background_pool_size>
     <max_server_memory_usage>{process_bytes_max}</max_server_memory_usage>
     <mark_cache_size>{mark_cache_bytes_max}</mark_cache_size>
-    <format_schema_path>{schemas}/</format_schema_path>
 </clickhouse>
 """
 
@@ -118,6 +117,17 @@ class Engine:
             self._client().command(f"INSERT INTO {table} ({columns}) {file}", settings=dict(settings))
         finally:
             os.close(place)
+
+    def schema(self, name: str, text: str) -> Path:
+        """A file that holds a protobuf schema, for queries of an embedded engine: a text, it would copy into the
+        working directory.
+        """
+        if self.folder is None:
+            raise StoreError(f"{self.address} is a server: schemas are read by an embedded engine")
+        file = self.folder / _SCHEMAS / f"{name}.proto"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        return file
 
     def release_memory(self) -> None:
         """Give back to the system what freed blocks and batches held: allocators keep them, and only ever more."""
@@ -222,9 +232,7 @@ def _take_folder(folder: Path, limits: Limits) -> IO[str]:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        (folder / _CONFIG).write_text(
-            _CONFIG_XML.format(schemas=folder / _SCHEMAS, **{name: getattr(limits, name) for name in limits.__slots__})
-        )
+        (folder / _CONFIG).write_text(_CONFIG_XML.format(**{name: getattr(limits, name) for name in limits.__slots__}))
     except BlockingIOError as error:
         holder = _holder(lock)
         lock.close()
