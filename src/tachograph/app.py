@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import json
 import os
 import shutil
@@ -221,6 +222,8 @@ def serve(
         )
         door = stack.enter_context(_listening(host.strip("[]"), int(port)))
         address = stack.enter_context(_announced(settings, keys, tls))
+        gc.collect()
+        gc.freeze()  # prices and the like stay: no need to walk over them again for every batch
         asyncio.run(_serve(settings, parts, keeping, collector, tls, door, address, say, open_doors))
 
 
