@@ -216,6 +216,7 @@ def serve(
             live=live,
             ledger=health.ledger,
             metrics=metrics.exposition,
+            reported=store.reported,
             doors=lambda: open_doors,
             listen_host=host,
             keys=keys,

@@ -41,6 +41,7 @@ def parts_over(store: Store, **more: Any) -> Parts:
     told: dict[str, Any] = {
         "ledger": ledger,
         "metrics": lambda _accept: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+        "reported": store.reported,
         "doors": lambda: {"api": "127.0.0.1:4180"},
         **more,
     }

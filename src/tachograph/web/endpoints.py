@@ -98,6 +98,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET",
+        "/api/v1/reported",
+        questions.reported,
+        "read",
+        "The GenAI metrics that services report about themselves, which are never added to calls.",
+        {JSON: schemas.REPORTED},
+        (parameters.SINCE, parameters.UNTIL),
+        optional="reported",
+    ),
+    Endpoint(
+        "GET",
         "/api/v1/health",
         questions.health,
         "read",

@@ -72,7 +72,8 @@ class Parts:
 
     explain: the multiplication of one call, JSON-ready. now: the clock. live: where stored calls are published.
     ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
-    metrics: the page for Prometheus. None: this process has none, and the path is not part of its API.
+    metrics: the page for Prometheus. reported: what services counted about themselves from one moment to another.
+    None: this process has none, and the path is not part of its API.
     doors: name -> address of every door that is open. listen_host: where this API listens; on loopback it answers to
     loopback alone. keys: who may ask.
     """
@@ -84,6 +85,7 @@ class Parts:
     live: Live = field(default_factory=Live)
     ledger: Callable[[], dict[str, Any]] | None = None
     metrics: Metrics | None = None
+    reported: Callable[[datetime, datetime], list[dict[str, Any]]] | None = None
     doors: Callable[[], Mapping[str, str]] = dict
     listen_host: str = "127.0.0.1"
     keys: Keys | None = None

@@ -64,6 +64,14 @@ async def ledger(parts: Parts, _request: Request) -> Response:
     return JSONResponse(await run_in_threadpool(parts.ledger))
 
 
+async def reported(parts: Parts, request: Request) -> Response:
+    """What services counted about themselves: kept apart, to be compared with what was counted here."""
+    if parts.reported is None:
+        return error(404, "not_found", "this process keeps no metrics of others: ask the one of `tachograph up`")
+    since, until = parameters.moments(request.query_params, "24h", parts.now())
+    return JSONResponse({"metrics": await run_in_threadpool(parts.reported, since, until)})
+
+
 async def metrics(parts: Parts, request: Request) -> Response:
     """The page that Prometheus scrapes."""
     if parts.metrics is None:

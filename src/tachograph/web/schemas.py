@@ -111,6 +111,20 @@ LEDGER = _object(
         "balanced": {"type": "boolean", "description": "accepted = the sum of the others"},
     }
 )
+REPORTED = _object(
+    {
+        "metrics": {
+            "type": "array",
+            "items": _object(
+                {
+                    **{name: {"type": "string"} for name in ("service", "metric", "unit", "token_type")},
+                    "points": _COUNT,
+                    "value": {"type": "number", "description": "the sum of deltas, or what cumulative points grew by"},
+                }
+            ),
+        }
+    }
+)
 _TABLE = _object({"table": {"type": "string"}, "rows": _COUNT, "bytes_on_disk": _COUNT, "parts": _COUNT})
 _MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
 HEALTH = _object(
