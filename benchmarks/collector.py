@@ -22,6 +22,7 @@ import functools
 import http.client
 import json
 import shutil
+import signal
 import sqlite3
 import statistics
 import subprocess
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--soak-spans-per-second", type=float, default=0.0, help="0: as fast as they are taken")
     parser.add_argument("--without-ours", action="store_true", help="only the peers")
     told = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     if unknown := {name for name in told.peers.split(",") if name} - set(peers.PEERS):
         parser.error(f"unknown peer {unknown.pop()!r}: known are {', '.join(peers.PEERS)}")
     ours: Figures | None = None
@@ -160,7 +162,9 @@ class Generator:
     def __init__(self, collector: Collector, seconds: float, connections: int, spans_per_second: float = 0.0) -> None:
         command = [sys.executable, "-m", "benchmarks.collector_load", collector.url, "--seconds", str(seconds)]
         command += ["--connections", str(connections), "--spans-per-second-max", str(spans_per_second)]
-        self._process = subprocess.Popen(command, cwd=peers.ROOT, stdout=subprocess.PIPE)
+        # Not a pipe: nobody reads it meanwhile, and a full one would hold the process up at its end.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(command, cwd=peers.ROOT, stdout=self._said)
 
     def running(self) -> bool:
         """It has not ended."""
@@ -168,10 +172,12 @@ class Generator:
 
     def result(self) -> dict[str, Any]:
         """What it saw, once it has ended."""
-        said, _ = self._process.communicate()
-        if self._process.returncode:
-            raise CannotStart(f"the generator ended with {self._process.returncode}")
-        return dict(json.loads(said))
+        self._process.wait()
+        with self._said as said:
+            if self._process.returncode:
+                raise CannotStart(f"the generator ended with {self._process.returncode}")
+            said.seek(0)
+            return dict(json.load(said))
 
 
 def settled(collector: Collector, expected: int) -> int:
