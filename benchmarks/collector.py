@@ -288,7 +288,7 @@ def soak(minutes: float, spans_per_second: float, connections: int) -> None:
     print(f"  {stored / found['seconds']:,.0f} spans per second, {stored / used:,.0f} per CPU-second")
     print(f"  RSS peak {memory.peak_mb():.0f} MB {verdict(memory.peak_mb() < TARGETS['RSS MB'])}", end="")
     if slope is not None:
-        print(f", slope {slope:+.2f} MB per minute {verdict(abs(slope) < TARGETS['slope MB/min'])}", end="")
+        print(f", slope {slope:+.2f} MB per minute {verdict(slope < TARGETS['slope MB/min'])}", end="")
     print(f"\n  every 2 minutes: {' '.join(f'{size / 1e6:.0f}' for _, size in memory.samples[::120])} MB")
     for wrong in found["errors"]:
         print(f"  WRONG: the load ended early: {wrong}")
