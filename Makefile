@@ -63,6 +63,7 @@ bench: .venv/.ready ## every figure of the README
 	$(PY) -m benchmarks.wire
 	$(PY) -m benchmarks.pricing
 	$(PY) -m benchmarks.store
+	$(PY) -m benchmarks.collector
 
 clean: ## forget everything that was set up or built
 	rm -rf .venv .uv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/.data
