@@ -124,8 +124,8 @@ class Up:
         with urllib.request.urlopen(self.api + path, timeout=30) as answer:
             return bytes(answer.read())
 
-    def post(self, path: str, body: bytes, kind: str = "application/json") -> Any:
-        request = urllib.request.Request(self.api + path, body, {"content-type": kind})
+    def post(self, path: str, body: bytes, **headers: str) -> Any:
+        request = urllib.request.Request(self.api + path, body, {"content-type": "application/json", **headers})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read())
 

@@ -77,7 +77,7 @@ class Traffic:
         chance.shuffle(spans)
         made = [self._request(spans[place::requests]) for place in range(requests)]
         if chance.random() < 0.3:
-            made.append(self._metrics())
+            made.append(self.metrics())
         chance.shuffle(made)
         return made
 
@@ -169,7 +169,7 @@ class Traffic:
         zipped = self._chance.random() < 0.5
         return Request("traces", message.SerializeToString(), calls, len(spans) - len(calls), zipped=zipped)
 
-    def _metrics(self, points: int = 3) -> Request:
+    def metrics(self, points: int = 3) -> Request:
         """Token counts of a service, and as many points that tell of nothing."""
         message = ExportMetricsServiceRequest()
         scope = message.resource_metrics.add().scope_metrics.add()
