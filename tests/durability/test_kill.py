@@ -71,7 +71,7 @@ class _Run:
         self.senders.open.set()
 
     def _killed_under_load(self, kind: str) -> None:
-        self._load_for(self.chance.uniform(0.1, 0.8))
+        self._load_for(self.chance.uniform(0.2, 1.6))
         if kind == "in a write":
             self._await_write()
             time.sleep(self.chance.uniform(0.0, WRITE_SECONDS))
