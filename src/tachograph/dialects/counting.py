@@ -23,6 +23,7 @@ from tachograph.dialects.documents import counts_of, split_of
 from tachograph.dialects.facts import EVERY, TOKEN_COUNTS, Dialect
 
 COUNT_MAX = 10**12
+USAGE_BYTES_MAX = 16 * 1024
 _COUNTS = tuple(fact for fact in TOKEN_COUNTS if fact != "embedding_tokens")
 
 
@@ -32,7 +33,7 @@ def tokens(
     """Disjoint parts, how the source counted, and its own numbers. silent: the rows that failed, and those that embed:
     where emitters write zero for what was never counted.
     """
-    n, buckets = _stated(facts, silent, flags)
+    n, buckets, raw = _stated(facts, silent, flags)
     written = _written(n)
     cached = np.nan_to_num(n["cache_read"]) + np.nansum(written, axis=0)
     said = np.nan_to_num(n["input_tokens"]) + np.nan_to_num(n["output_tokens"])
@@ -49,15 +50,15 @@ def tokens(
         **_outputs(n, buckets, said + np.where(beside, cached, 0), thinking, flags),
         **{name: n[name] for name in ("audio_input", "audio_output", "image_input", "image_output")},
         "usage_basis": pa.array([None, "inclusive", "exclusive", "disjoint"], pa.string()).take(pa.array(basis)),
-        "usage_raw": _usage_raw(facts),
+        "usage_raw": _usage_raw(facts, raw, flags),
     }
 
 
-def _stated(facts: Facts, silent: tuple[Any, Any], flags: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """(the counts as they were stated, which rows hold disjoint buckets)."""
+def _stated(facts: Facts, silent: tuple[Any, Any], flags: dict[str, Any]) -> tuple[dict[str, Any], Any, dict[int, str]]:
+    """(the counts as they were stated, which rows hold disjoint buckets, by row the object that they came in)."""
     stated = {name: facts.number(name) for name in _COUNTS}
     stated["input_tokens"] = either(stated["input_tokens"], facts.number("embedding_tokens"))
-    buckets = counts_of(facts, stated)
+    buckets, raw = counts_of(facts, stated)
     split_of(facts, stated)
     n = {name: count(values) for name, values in stated.items()}
     flags["count_unreadable"] = np.any([~np.isnan(stated[name]) & np.isnan(n[name]) for name in _COUNTS], axis=0)
@@ -65,7 +66,7 @@ def _stated(facts: Facts, silent: tuple[Any, Any], flags: dict[str, Any]) -> tup
     nothing = failed & (np.nansum([n[name] for name in _COUNTS], axis=0) == 0)
     n = {name: np.where(nothing, np.nan, values) for name, values in n.items()}
     n["output_tokens"] = np.where(embeds & (n["output_tokens"] == 0), np.nan, n["output_tokens"])
-    return n, buckets
+    return n, buckets, raw
 
 
 def _written(n: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -116,11 +117,17 @@ def scoped(scope: str | None, stems: Sequence[str]) -> bool:
     return any(scope == stem or (scope or "").startswith(stem + ".") for stem in bare)
 
 
-def _usage_raw(facts: Facts) -> Any:
-    members = facts.said("usage_raw")
-    raw = pc.binary_join_element_wise("{", members, "}", "")
-    texts = facts.word("usage_json")
-    return pc.coalesce(texts, raw) if texts.null_count < facts.rows else raw
+def _usage_raw(facts: Facts, objects: dict[int, str], flags: dict[str, Any]) -> Any:
+    """The source's own numbers, as a JSON object."""
+    raw = pc.binary_join_element_wise("{", facts.said("usage_raw"), "}", "")
+    if objects:
+        texts = raw.to_pylist()
+        for row, text in objects.items():
+            texts[row] = text
+        raw = pa.array(texts, pa.string())
+    large = pc.fill_null(pc.greater(pc.binary_length(raw), USAGE_BYTES_MAX), False)
+    flags["usage_raw_too_large"] = np.asarray(large)
+    return pc.if_else(large, pa.scalar(None, pa.string()), raw)
 
 
 def either(first: Any, second: Any) -> Any:

@@ -21,6 +21,8 @@ from tachograph.dialects.columns import Facts
 from tachograph.dialects.facts import Dialect
 
 Path = tuple[str, ...]
+_MEMBERS_MAX, _NAME_CHARS_MAX = 64, 64
+_ENUMERATION = re.compile(r"[\w.:-]{1,64}")
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
 
 # Langfuse's buckets, which are disjoint.
@@ -81,16 +83,36 @@ _PROVIDER: Mapping[str, tuple[Path, ...]] = {
 }
 
 
-def counts_of(facts: Facts, stated: dict[str, Any]) -> Any:
-    """Write the counts of `usage_json` into `stated` where nothing stands; which rows hold disjoint buckets."""
-    buckets = np.zeros(facts.rows, bool)
+def counts_of(facts: Facts, stated: dict[str, Any]) -> tuple[Any, dict[int, str]]:
+    """Write the counts of `usage_json` into `stated` where nothing stands; (which rows hold disjoint buckets, by row
+    the object as text).
+    """
+    buckets, raw = np.zeros(facts.rows, bool), {}
     for row, document in _documents(facts, "usage_json"):
+        raw[row] = json.dumps(_countable(document), separators=(",", ":"))
         buckets[row] = "input" in document or "output" in document
         _fill(stated, row, document, _BUCKETS if buckets[row] else _OPENAI)
         if buckets[row]:
             for kind in ("input", "output"):
                 stated[f"{kind}_tokens"][row] += _others(document, kind)
-    return buckets
+    return buckets, raw
+
+
+def _countable(document: Mapping[str, Any], depth: int = 4) -> dict[str, Any]:
+    """The numbers and enumerations of an object, no content."""
+    found: dict[str, Any] = {}
+    for name, value in list(document.items())[:_MEMBERS_MAX]:
+        if isinstance(value, dict) and depth:
+            found[name[:_NAME_CHARS_MAX]] = _countable(value, depth - 1)
+        elif _is_countable(value):
+            found[name[:_NAME_CHARS_MAX]] = value
+    return found
+
+
+def _is_countable(value: Any) -> bool:
+    if isinstance(value, str):
+        return _ENUMERATION.fullmatch(value) is not None
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _others(document: Mapping[str, Any], kind: str) -> float:

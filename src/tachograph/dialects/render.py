@@ -134,7 +134,8 @@ def _wrapped() -> str:
 def _usage_raw(numbers: Numbering, members: str) -> str:
     """The members of a JSON object: every token count that was there, under its own name and as it came."""
     counts = numbers.token_counts
-    value = f"multiIf(e = {INT}, toString(i), e = {DOUBLE}, toString(d), toJSONString(s))"
+    odd = f"toJSONString(if(e = {DOUBLE}, toString(d), substring(s, 1, 64)))"  # what JSON has no number for is text
+    value = f"multiIf(e = {INT}, toString(i), e = {DOUBLE} AND isFinite(d), toString(d), {odd})"
     member = f"if(n = 0 OR n > {counts} OR e NOT IN ({INT}, {DOUBLE}, {STRING}), '', concat('\"', k, '\":', {value}))"
     every = f"arrayMap((k, n, e, s, b, i, d) -> {member}, sp.attributes.key, ns, sp.attributes.value.value, {members})"
     return f"arrayStringConcat(arrayFilter(x -> x != '', {every}), ',')"

@@ -75,7 +75,8 @@ def judge(facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLi
         "span_id": (span_ids[calls], spanned[calls]),
         "parent_span_id": (parent_ids[calls], parent_ids[calls].any(axis=1)),
     }
-    columns = {name: _cut(column, limits.word_chars_max) for name, column in columns.items()}
+    # JSON that is cut is none; how long it may be is decided where it is written.
+    columns |= {name: _cut(column, limits.word_chars_max) for name, column in columns.items() if name != "usage_raw"}
     return Spans(request, verdict, verdicts, trace_ids, span_ids, parent_ids, calls, columns)
 
 
