@@ -1,7 +1,7 @@
 """The GenAI metrics that services report about themselves: kept apart, never added to calls.
 
-In: an OTLP metrics request. Out: one row for each data point of a metric that tells of model traffic; how many others
-there were.
+In: an OTLP metrics request. Out: one row for each data point with a number of a metric that tells of model traffic;
+how many points there were.
 What it must never know: SQL, the store.
 Why apart: a service that sends spans and metrics says everything twice. Spans are the source of truth; what services
 count themselves stands beside it, to be compared.
@@ -19,6 +19,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import DataPointFlags
 
 from tachograph.flow import Refused
 
@@ -59,7 +60,7 @@ def read_points(body: bytes, received_at: datetime) -> Points:
                 points = list(_points(metric))
                 items += len(points)
                 if metric.name.startswith(NAMES):
-                    rows += [_row(metric, point, said, received_at) for point in points]
+                    rows += [_row(metric, found, said, received_at) for found in points if _says_something(found[2])]
     return Points(items, rows)
 
 
@@ -73,6 +74,14 @@ def _points(metric: Any) -> Iterator[tuple[str, int, Any]]:
         yield kind, getattr(data, "aggregation_temporality", 0), point
 
 
+def _says_something(point: Any) -> bool:
+    """Whether the point has a number: a series that ended says so by a point without one, which is not a zero."""
+    return not point.flags & _NO_VALUE and math.isfinite(_total(point))
+
+
+_NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
+
+
 def _row(metric: Any, found: tuple[str, int, Any], said: Mapping[str, str], received_at: datetime) -> Row:
     kind, temporality, point = found
     labels = _labels(point.attributes)
@@ -80,7 +89,6 @@ def _row(metric: Any, found: tuple[str, int, Any], said: Mapping[str, str], rece
     service, environment = said.get("service.name", ""), _first(said, _ENVIRONMENT)
     identity = json.dumps([metric.name, service, environment, sorted(labels.items()), said], sort_keys=True)
     seed = f"{identity} {point.time_unix_nano} {point.start_time_unix_nano}".encode()
-    total = point.sum if hasattr(point, "sum") else _value(point)
     return {
         "time": point.time_unix_nano // 1000,
         "received_at": received_at,
@@ -92,7 +100,7 @@ def _row(metric: Any, found: tuple[str, int, Any], said: Mapping[str, str], rece
         "environment": environment,
         **columns,
         "labels": labels,
-        "value": float(total) if math.isfinite(total) else 0.0,
+        "value": _total(point),
         "count": int(getattr(point, "count", 1)),
         "point_id": hashlib.sha256(seed).digest()[:16],
     }
@@ -101,8 +109,12 @@ def _row(metric: Any, found: tuple[str, int, Any], said: Mapping[str, str], rece
 _ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
 
 
-def _value(point: Any) -> float:
-    return float(getattr(point, point.WhichOneof("value") or "as_double"))
+def _total(point: Any) -> float:
+    """The number, or the sum of what was observed; nan where there is none."""
+    if hasattr(point, "sum"):
+        return float(point.sum)
+    kind = point.WhichOneof("value")
+    return float(getattr(point, kind)) if kind else math.nan
 
 
 def _labels(attributes: Iterable[Any]) -> dict[str, str]:
