@@ -22,6 +22,7 @@ from tachograph.dialects.documents import first_token_ms, invocation_of, tags_of
 from tachograph.dialects.facts import Dialect
 from tachograph.dialects.providers import FRAMEWORKS, MAKERS, PROVIDERS, VENDORS
 
+_TIME_MIN_NS = 10**9  # what has no time at all is not of 1970
 _TIME_MAX_NS = 4291747200 * 10**9  # 2106-01-01: what every engine can cut into days
 _NO_ERROR = frozenset((None, "false", "0", "none", "null"))
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
@@ -137,9 +138,11 @@ def _verdict(
     verdict = np.array([verdicts.index(found) for _, found in answers], np.int64)[inverse]
     operations = spread((inverse, [operation for operation, _ in answers]))
     start = np.asarray(facts.columns["start_ns"])
+    if signal == "logs":
+        start = np.where(start == 0, np.asarray(facts.columns["end_ns"]), start)
     attributes = np.asarray(pc.list_value_length(facts.columns["ns"]))
     for wrong, word in (
-        ((start < 10**9) | (start >= _TIME_MAX_NS) if signal == "traces" else start >= _TIME_MAX_NS, "bad_time"),
+        ((start < _TIME_MIN_NS) | (start >= _TIME_MAX_NS), "bad_time"),
         (~identified if signal == "traces" else np.zeros(facts.rows, bool), "bad_ids"),
         (attributes > limits.attributes_max, "too_many_attributes"),
     ):
@@ -249,11 +252,11 @@ def _times(
     before = np.nan_to_num(stated * 1e6).astype(np.int64)
     later = np.array([dialect.halves for dialect in dialects], bool)[facts.dialect] & (start == end)
     if signal == "logs":  # a record is written when the answer is there
-        start = np.where(start == 0, end, start) - before
+        start = np.maximum(np.where(start == 0, end, start) - before, _TIME_MIN_NS)
         length = stated
     else:
         flags["clock_skew"] = end < start
-        start = np.where(later, start - before, start)
+        start = np.where(later, np.maximum(start - before, _TIME_MIN_NS), start)
         length = np.where(end >= start, (end - start) / 1e6, np.nan)
     length = np.where(length < 1e12, length, np.nan)
     ttft = _ttft(facts, start)
