@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,9 +94,9 @@ def test_a_link_that_is_not_there_yet_keeps_apart_what_it_would_join() -> None:
 
 def test_an_answer_joins_what_no_trace_does() -> None:
     sightings, _ = chain()
-    apart = [replace(sighting, trace_id=None, span_id=None, response_id=ANSWER) for sighting in sightings]
+    apart = [sighting._replace(trace_id=None, span_id=None, response_id=ANSWER) for sighting in sightings]
     assert groups(apart) == {one("framework", "sdk", "gateway", "engine")}
-    sightings[1], sightings[2] = (replace(sightings[place], response_id=ANSWER) for place in (1, 2))
+    sightings[1], sightings[2] = (sightings[place]._replace(response_id=ANSWER) for place in (1, 2))
     links = {(TRACE, span("http3")): GATEWAY}
     assert groups(sightings, links) == {one("framework", "sdk", "gateway", "engine")}
 
@@ -106,15 +105,15 @@ def test_what_knows_most_counts() -> None:
     plain = seen("sdk", parts=0, priced=False)
     counted = seen("engine", span_id=ENGINE, parent_span_id=plain.span_id, parts=2, priced=False, vantage="server")
     priced = seen("gateway", span_id=GATEWAY, parent_span_id=plain.span_id, vantage="gateway", response_id=ANSWER)
-    counted, plain = replace(counted, response_id=ANSWER), replace(plain, response_id=ANSWER)
-    everything = [plain, replace(counted, source="vllm"), replace(priced, source="envoy")]
+    counted, plain = counted._replace(response_id=ANSWER), plain._replace(response_id=ANSWER)
+    everything = [plain, counted._replace(source="vllm"), priced._replace(source="envoy")]
     found = resolve(everything, {})
     assert [found[sighting.call_id] for sighting in everything] == [priced.call_id, priced.call_id, None]
-    more = [*everything[:2], replace(everything[2], parts=1)]
+    more = [*everything[:2], everything[2]._replace(parts=1)]
     assert resolve(more, {})[priced.call_id] is None  # a price before details
-    attributed = [replace(everything[0], parts=2, priced=True, attributed=3), *everything[1:]]
+    attributed = [everything[0]._replace(parts=2, priced=True, attributed=3), *everything[1:]]
     assert resolve(attributed, {})[plain.call_id] is None  # who was asking before who saw it
-    assert resolve([replace(sighting, vantage="elsewhere") for sighting in everything], {})[priced.call_id] is None
+    assert resolve([sighting._replace(vantage="elsewhere") for sighting in everything], {})[priced.call_id] is None
 
 
 def test_attempts_below_one_call() -> None:
@@ -125,7 +124,7 @@ def test_attempts_below_one_call() -> None:
     assert groups([caller, refused, answered]) == {one("sdk", "second"), one("first")}
     # The one that answered has not come yet: what failed is not what went well.
     assert groups([caller, refused]) == {one("sdk"), one("first")}
-    nameless = [replace(sighting, response_id=None) for sighting in (caller, refused, answered)]
+    nameless = [sighting._replace(response_id=None) for sighting in (caller, refused, answered)]
     assert groups(nameless) == {one("sdk", "second"), one("first")}
     # Two went well: the last is what the caller got, unless it says otherwise.
     assert groups([nameless[0], nameless[2], seen("third", start=4, end=4.9, **below)]) == {
@@ -197,7 +196,7 @@ def test_a_third_between_two_answers_belongs_to_the_nearer() -> None:
     outer = seen("gateway", vantage="gateway", source="envoy", response_id="answer one, a long one")
     between = seen("sdk", parent_span_id=outer.span_id, start=0.1)
     inner = seen("engine", vantage="server", source="vllm", parent_span_id=between.span_id, start=0.2)
-    inner = replace(inner, response_id="answer two, a long one")
+    inner = inner._replace(response_id="answer two, a long one")
     assert groups([outer, between, inner]) == {one("gateway"), one("sdk", "engine")}
     assert groups([outer, between]) == {one("gateway", "sdk")}
 
@@ -211,7 +210,7 @@ def test_embeddings_below_a_chat_are_another_call() -> None:
     words = [seen("other", operation="other", parent_span_id=chat.span_id, source="engine")]
     assert groups([chat, *words]) == {one("chat", "other")}
     same = seen("rerank", operation="rerank", response_id=ANSWER, trace_id=None, source="engine")
-    assert groups([replace(chat, response_id=ANSWER), same]) == {one("chat"), one("rerank")}
+    assert groups([chat._replace(response_id=ANSWER), same]) == {one("chat"), one("rerank")}
 
 
 def test_what_began_after_the_call_above_had_ended_was_not_made_through_it() -> None:
@@ -232,7 +231,7 @@ def test_one_span_told_by_two_is_one_call() -> None:
 def test_records_of_a_session_that_name_one_span_are_many_calls() -> None:
     session = [seen(f"record{place}", span_id=SDK, start=3 * place, end=3 * place + 2) for place in range(5)]
     assert groups(session) == {one(f"record{place}") for place in range(5)}
-    at_once = [replace(record, started_us=0, ended_us=SECOND) for record in session]
+    at_once = [record._replace(started_us=0, ended_us=SECOND) for record in session]
     assert groups(at_once) == {one(f"record{place}") for place in range(5)}
     spans = [
         seen(f"span{place}", source="other", span_id=SDK, start=3 * place, end=3 * place + 2) for place in range(5)
@@ -347,7 +346,7 @@ def test_the_answer_does_not_depend_on_the_order(view: Any, chance: random.Rando
     chance.shuffle(pairs)
     assert resolve(shuffled, dict(pairs)) == found
     # What was decided before is of no account, nor is what is stored.
-    stored = [replace(sighting, same_as=found[sighting.call_id], stored=True) for sighting in sightings]
+    stored = [sighting._replace(same_as=found[sighting.call_id]) for sighting in sightings]
     assert resolve(stored, links) == found
 
 
@@ -370,8 +369,7 @@ def test_what_counts_counts_itself_and_no_call_has_two_answers(view: Any) -> Non
 def test_what_has_nothing_to_do_with_it_changes_nothing(first: Any, second: Any) -> None:
     """So the store need only be asked for what belongs to a call."""
     others = [
-        replace(
-            sighting,
+        sighting._replace(
             call_id=sighting.call_id[::-1],
             trace_id=sighting.trace_id and sighting.trace_id.upper(),
             response_id=sighting.response_id and sighting.response_id + " of others",

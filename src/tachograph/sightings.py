@@ -14,8 +14,8 @@ that knows most counts: tokens, then a price, then details, then who was asking.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from tachograph.call import VANTAGES
 
@@ -27,11 +27,10 @@ SHARED_MAX = 64  # sightings that name one answer or one span: more, and the nam
 _ONE_KIND = {"text_completion": "chat", "generate_content": "chat", "other": "chat"}
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One row. Times in microseconds since 1970. parts: token parts that it knows. attributed: names of who asked.
 
-    same_as: what it was linked to so far. stored: it is in the store already.
+    same_as: what it was linked to so far, which decides nothing.
     """
 
     call_id: bytes
@@ -49,7 +48,6 @@ class Sighting:
     priced: bool
     attributed: int
     same_as: bytes | None = None
-    stored: bool = False
 
     def rank(self) -> tuple[int, ...]:
         """How much it knows; the first that differs decides."""
@@ -158,15 +156,15 @@ def _join_ways(
 
 
 def _above(sighting: Sighting, by_span: Mapping[Span, Sequence[Sighting]], links: Links) -> Sighting | None:
-    """The sighting of the nearest call above, over spans that are none, if it can be of the same call."""
+    """The sighting of the nearest call above that can be of the same call, over spans that are none."""
     trace, parent = sighting.trace_id, sighting.parent_span_id
     for _ in range(DEPTH_MAX):
         if trace is None or parent is None or parent == sighting.span_id:
             return None
-        found = by_span.get((trace, parent))
-        if found is not None:
-            fitting = (one for one in found if _alike(one, sighting) and _apart_us(one, sighting) <= SKEW_US)
-            return next(fitting, None)
+        for one in by_span.get((trace, parent), ()):
+            if _alike(one, sighting) and _apart_us(one, sighting) <= SKEW_US:
+                return one
+        # A span that is no call may have records of calls, made in it at other times: the way leads on.
         parent = links.get((trace, parent))
     return None
 

@@ -33,7 +33,7 @@ _LOOKUP_KEYS = 20_000
 _ROUNDS_MAX = 8
 _WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id")
 _PARTS = (*INPUT_PARTS, *OUTPUT_PARTS)
-_FIELDS = (
+_TOLD = (
     "call_id",
     "trace_id",
     "span_id",
@@ -43,10 +43,22 @@ _FIELDS = (
     "vantage",
     "source",
     "outcome",
-    "same_as",
 )
 _STARTED = "toUnixTimestamp64Micro(started_at)"
 _ENDED = f"({_STARTED} + toInt64(ifNull(duration_ms, 0) * 1000))"
+_KNOWN_PARTS = " + ".join(f"isNotNull({part})" for part in _PARTS)
+_KNOWN_WHO = " + ".join(f"notEmpty(ifNull({name}, ''))" for name in _WHO)
+_SIGHTING = ", ".join(
+    (
+        *(name if name != "response_id" else "nullIf(response_id, '')" for name in _TOLD),
+        _STARTED,
+        _ENDED,
+        f"toInt64({_KNOWN_PARTS})",
+        "isNotNull(cost_usd)",
+        f"toInt64({_KNOWN_WHO})",
+        "same_as",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +155,11 @@ class Linker:
         return found
 
     def _seen(self, condition: str, most: str, keys: Sequence[str], window: _Window) -> list[Sighting]:
-        parts = " + ".join(f"isNotNull({part})" for part in _PARTS)
-        who = " + ".join(f"notEmpty(ifNull({name}, ''))" for name in _WHO)
         table = self._engine.arrow(
-            f"SELECT {', '.join(_FIELDS)}, {_STARTED} AS started_us, {_ENDED} AS ended_us,"
-            f" toInt64({parts}) AS parts, isNotNull(cost_usd) AS priced, toInt64({who}) AS attributed"
-            f" FROM calls WHERE {condition} ORDER BY call_id DESC LIMIT {most}",
+            f"SELECT {_SIGHTING} FROM calls WHERE {condition} ORDER BY call_id DESC LIMIT {most}",
             {"keys": keys, **window.parameters()},
         )
-        columns = [table.column(name).to_pylist() for name in table.column_names]
-        return [
-            _sighting(dict(zip(table.column_names, row, strict=True)), stored=True)
-            for row in zip(*columns, strict=True)
-        ]
+        return list(map(Sighting, *(column.to_pylist() for column in table.columns)))
 
     def _links(self, sightings: Sequence[Sighting], links: SpanLinks) -> dict[tuple[bytes, bytes], bytes]:
         """Which span is below which, in the traces that hold at least two sightings."""
@@ -247,36 +251,13 @@ def _sightings(batch: pa.RecordBatch, traces: set[bytes], answers: set[str]) -> 
     """Those of these traces and answers; a call that was told which one it is needs no other."""
     of_traces = pc.is_in(batch.column("trace_id"), pa.array(sorted(traces), pa.binary(16)))
     of_answers = pc.is_in(batch.column("response_id"), pa.array(sorted(answers), pa.string()))
-    batch = batch.select([*_FIELDS, "started_at", "duration_ms", "cost_usd", *_PARTS, *_WHO])
-    batch = batch.filter(pc.and_(pc.or_(of_traces, of_answers), pc.is_null(batch.column("same_as"))))
-    columns = [batch.column(name).to_pylist() for name in _FIELDS]
+    of_these = pc.and_(pc.or_(of_traces, of_answers), pc.is_null(batch.column("same_as")))
+    batch = batch.select([*_TOLD, "started_at", "duration_ms", "cost_usd", *_PARTS, *_WHO]).filter(of_these)
     started = np.asarray(batch.column("started_at").cast(pa.int64()))
     length = np.nan_to_num(np.asarray(batch.column("duration_ms").cast(pa.float64())))
+    ended = started + np.rint(length * 1000).astype(np.int64)
     parts = np.sum([np.asarray(batch.column(name).is_valid()) for name in _PARTS], axis=0)
     priced = np.asarray(batch.column("cost_usd").is_valid())
     who = np.sum([np.asarray(pc.not_equal(batch.column(name).fill_null(""), "")) for name in _WHO], axis=0)
-    extra = (started, started + np.rint(length * 1000).astype(np.int64), parts, priced, who)
-    names = (*_FIELDS, "started_us", "ended_us", "parts", "priced", "attributed")
-    rows = zip(*columns, *(column.tolist() for column in extra), strict=True)
-    return [_sighting(dict(zip(names, row, strict=True)), stored=False) for row in rows]
-
-
-def _sighting(row: Mapping[str, Any], *, stored: bool) -> Sighting:
-    return Sighting(
-        call_id=row["call_id"],
-        trace_id=row["trace_id"],
-        span_id=row["span_id"],
-        parent_span_id=row["parent_span_id"],
-        response_id=row["response_id"] or None,
-        operation=row["operation"],
-        vantage=row["vantage"],
-        source=row["source"],
-        outcome=row["outcome"],
-        started_us=row["started_us"],
-        ended_us=row["ended_us"],
-        parts=row["parts"],
-        priced=bool(row["priced"]),
-        attributed=row["attributed"],
-        same_as=row["same_as"],
-        stored=stored,
-    )
+    told = (batch.column(name).to_pylist() for name in _TOLD)
+    return list(map(Sighting, *told, *(column.tolist() for column in (started, ended, parts, priced, who))))

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 
 GENERATION_KEYS = 2**21
-GENERATIONS_MAX = 8  # 16 million keys, 32 MB: at 10,000 a second, half an hour
-_BITS = 2**25  # 16 a key
-_HASHES = 6  # perhaps, though it was not: one of 1,000 keys and full generation
+GENERATIONS_MAX = 6  # 12 million keys, 48 MB: of 3,500 a second, an hour
+_BITS = 2**26  # 32 a key
+_HASHES = 10  # perhaps, though it was not: two of a million keys and full generation, as asking in vain is dear
 
 
 class Recent:

@@ -31,7 +31,7 @@ from tachograph.store.recalling import recent_calls, recent_links
 from tachograph.store.recent import Recent, of_bytes
 from tachograph.store.relinking import Relinker
 from tachograph.store.rollups import reconcile
-from tachograph.store.suspects import SpanLinks, Suspects, ahead, fixed, milliseconds, newest
+from tachograph.store.suspects import SpanLinks, Suspects, ahead, fixed, milliseconds, newest, repeated
 
 BATCH_CALLS_MAX = 500_000  # one block of the engine, so that a batch is one part per week
 _LOOKUP_IDS = 20_000
@@ -155,9 +155,10 @@ def _too_large(calls: int) -> Refused:
 
 def _distinct(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Of calls with one id the last."""
-    ids = batch.column("call_id").to_pylist()
-    last = {call_id: row for row, call_id in enumerate(ids)}
-    return batch if len(last) == len(ids) else batch.take(pa.array(sorted(last.values())))
+    if not repeated(of_bytes(batch.column("call_id"), 16)).any():
+        return batch
+    last = {call_id: row for row, call_id in enumerate(batch.column("call_id").to_pylist())}
+    return batch.take(pa.array(sorted(last.values())))
 
 
 def _marked(batch: pa.RecordBatch, same_as: Mapping[bytes, bytes]) -> pa.RecordBatch:
