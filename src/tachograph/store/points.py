@@ -34,11 +34,20 @@ def write_points(engine: Engine, rows: Sequence[dict[str, Any]]) -> int:
     distinct = {row["point_id"]: row for row in rows}
     if not distinct:
         return 0
-    asked = {"ids": [point.hex() for point in distinct]}
     known = engine.query(
         "SELECT point_id FROM metric_points"
-        " WHERE point_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))",
-        asked,
+        # What the table is sorted by, so that not every point that was ever kept is read.
+        " WHERE service IN {services:Array(String)} AND metric IN {metrics:Array(String)}"
+        " AND time >= fromUnixTimestamp64Micro({first:Int64}, 'UTC')"
+        " AND time <= fromUnixTimestamp64Micro({last:Int64}, 'UTC')"
+        " AND point_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))",
+        {
+            "ids": [point.hex() for point in distinct],
+            "services": sorted({row["service"] for row in distinct.values()}),
+            "metrics": sorted({row["metric"] for row in distinct.values()}),
+            "first": min(row["time"] for row in distinct.values()),
+            "last": max(row["time"] for row in distinct.values()),
+        },
     )
     for (point,) in known:
         distinct.pop(point, None)
