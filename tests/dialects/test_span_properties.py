@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -236,6 +237,17 @@ def test_of_a_name_that_is_there_twice_the_first_counts(desk: Desk, spans: list[
 @example([], "traces")
 @example([], "logs")
 def test_whatever_comes_is_read(desk: Desk, spans: list[Span], signal: str) -> None:
+    _is_read(desk, spans, signal)
+
+
+@pytest.mark.long
+@settings(parent=DESK, max_examples=600)
+@given(st.lists(odd_spans, max_size=20), st.sampled_from(["traces", "logs"]))
+def test_whatever_comes_is_read_for_a_minute(desk: Desk, spans: list[Span], signal: str) -> None:
+    _is_read(desk, spans, signal)
+
+
+def _is_read(desk: Desk, spans: list[Span], signal: str) -> None:
     found = desk.spans(signal, [body(spans, signal)])
     assert len(found.verdict) == len(spans)
     calls = desk.completed(found)

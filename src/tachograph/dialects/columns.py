@@ -33,13 +33,12 @@ class Facts:
         names = self.columns["ns"]
         offsets = np.asarray(names.offsets)
         flat = np.asarray(names.flatten())
-        self._floats = np.asarray(self.columns["numbers"].flatten())
+        self._floats = _unwrapped(self.columns["numbers"], self.columns["wrapped"])
         self._texts = self.columns["texts"].flatten()
         self._places = np.zeros((int(flat.max(initial=0)) + 1, self.rows), np.int32)
         owner = np.repeat(np.arange(self.rows), np.diff(offsets))
         # Backwards, so that of a name that is there twice the first one stays.
         self._places[flat[::-1], owner[::-1]] = np.arange(len(flat), 0, -1)
-        self._flat_offsets = offsets - offsets[0] if len(offsets) else offsets
         self.dialect = np.zeros(self.rows, np.int64)
 
     def only(self, mask: Any) -> None:
@@ -99,7 +98,20 @@ class Facts:
 
 
 _NOTHING = pa.array(["", "none"])  # Micrometer says `none` where there is nothing to say
-_FLAT = ("ns", "numbers")
+_FLAT = ("ns", "numbers", "wrapped")
+
+
+def _unwrapped(numbers: Any, wrapped: Any) -> Any:
+    """The numbers of all attributes; in the few rows where a map holds one, that."""
+    floats = np.asarray(numbers.flatten())
+    rows = np.flatnonzero(np.asarray(wrapped.value_lengths())).tolist()
+    if rows:
+        floats, offsets = floats.copy(), np.asarray(numbers.offsets)
+        for row in rows:
+            own = slice(offsets[row] - offsets[0], offsets[row + 1] - offsets[0])
+            found = np.asarray(wrapped[row].values)
+            floats[own] = np.where(np.isnan(found), floats[own], found)
+    return floats
 
 
 def _whole(column: Any) -> Any:

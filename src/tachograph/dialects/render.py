@@ -51,8 +51,9 @@ def render(signal: str, numbers: Numbering, dialects: Sequence[Dialect] = DIALEC
         "status_code": "sp.status.code",
         "marked": _marked(dialects),
         "ns": "ns",
-        "numbers": f"arrayMap((n, e, s, b, i, d, m) -> {_number(numbers)}, ns, {value}.value, {members},"
-        f" {value}.kvlist_value)",
+        "numbers": f"arrayMap((n, e, s, b, i, d) -> {_number(numbers)}, ns, {value}.value, {members})",
+        "wrapped": f"if(has({value}.value, {KVLIST}), arrayMap((n, e, m) -> {_wrapped(numbers)}, ns, {value}.value,"
+        f" {value}.kvlist_value), [])",
         "texts": f"arrayMap((n, e, s, b, i, d, a) -> {_text(numbers)}, ns, {value}.value, {members},"
         f" {value}.array_value)",
         "usage_raw": _usage_raw(numbers, members),
@@ -112,7 +113,7 @@ def _marked(dialects: Sequence[Dialect]) -> str:
 
 
 def _number(numbers: Numbering) -> str:
-    plain = {INT: "toFloat64(i)", DOUBLE: "d", STRING: _number_of_text(), BOOL: "toFloat64(b)", KVLIST: _wrapped()}
+    plain = {INT: "toFloat64(i)", DOUBLE: "d", STRING: _number_of_text(), BOOL: "toFloat64(b)"}
     chosen = ", ".join(f"e = {kind}, {value}" for kind, value in plain.items())
     return f"if(n = 0 OR n >= {numbers.words_from}, nan, multiIf({chosen}, nan))"
 
@@ -123,12 +124,13 @@ def _number_of_text() -> str:
     return f"ifNull(toFloat64OrNull({bare}), nan)"
 
 
-def _wrapped() -> str:
+def _wrapped(numbers: Numbering) -> str:
     """The varint behind the name, of a map whose one member is `intValue`."""
     rest = "substring(m, position(m, 'intValue') + 11)"
     each = "(c, place) -> bitShiftLeft(toUInt64(bitAnd(reinterpretAsUInt8(c), 127)), 7 * place)"
     whole = f"arraySum({each}, splitByString('', {rest}), range(length({rest})))"
-    return f"if(position(m, 'intValue') > 0 AND length({rest}) < 9, toFloat64({whole}), nan)"
+    there = f"n != 0 AND n < {numbers.words_from} AND e = {KVLIST} AND position(m, 'intValue') > 0"
+    return f"if({there} AND length({rest}) < 9, toFloat64({whole}), nan)"
 
 
 def _usage_raw(numbers: Numbering, members: str) -> str:
@@ -142,13 +144,10 @@ def _usage_raw(numbers: Numbering, members: str) -> str:
 
 
 def _text(numbers: Numbering) -> str:
-    whole = f"n IN ({', '.join(map(str, numbers.answers))}), extract(s, {text(_ANSWER)}), " if numbers.answers else ""
-    return f"if(n < {numbers.words_from}, '', multiIf(e != {STRING}, {_other_text()}, {whole}s))"
-
-
-def _other_text() -> str:
-    plain = {INT: "toString(i)", BOOL: "toString(b)", DOUBLE: "toString(d)", ARRAY: _list("a")}
-    return f"multiIf({', '.join(f'e = {kind}, {value}' for kind, value in plain.items())}, '')"
+    plain = {STRING: "s", INT: "toString(i)", BOOL: "toString(b)", DOUBLE: "toString(d)", ARRAY: _list("a")}
+    chosen = [f"e = {kind}, {value}" for kind, value in plain.items()]
+    whole = [f"n = {number} AND e = {STRING}, extract(s, {text(_ANSWER)})" for number in numbers.answers]
+    return f"if(n < {numbers.words_from}, '', multiIf({', '.join([*whole, *chosen])}, ''))"
 
 
 def _list(value: str) -> str:
