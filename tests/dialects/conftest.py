@@ -13,7 +13,7 @@ from tachograph.pricing import price_book
 from tachograph.store.engine import Engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # one engine in a process at a time
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     engine = Engine(f"chdb://{tmp_path_factory.mktemp('dialects')}")
     yield Desk(SpanReader(engine, SpanLimits()), price_book())
