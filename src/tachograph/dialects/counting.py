@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from tachograph.dialects.columns import Facts, by_distinct
 from tachograph.dialects.documents import counts_of, split_of
 from tachograph.dialects.facts import EVERY, TOKEN_COUNTS, Dialect
+from tachograph.dialects.providers import LIFETIMES
 
 COUNT_MAX = 10**12
 USAGE_BYTES_MAX = 16 * 1024
@@ -40,6 +41,7 @@ def tokens(
     told, thinking = _beside(facts, dialects, provider)
     exceeds = cached > n["input_tokens"]
     beside = buckets | exceeds | ((cached > 0) & (n["total_tokens"] == said + cached)) | told
+    flags["cache_lifetime_unknown"] = (written[2] > 0) & np.asarray(pc.is_in(provider, pa.array(LIFETIMES)))
     flags["cached_exceeds_input"] = exceeds & ~told & ~buckets
     unknown = np.isnan(n["input_tokens"]) & np.isnan(n["output_tokens"])
     basis = np.where(unknown, 0, np.where(buckets, 3, np.where(beside, 2, 1)))

@@ -78,6 +78,9 @@ PROVIDERS: dict[str, str] = {spelling: word for word, spellings in _FOLDED.items
 # Spellings that name the vendor together with the host.
 VENDORS: dict[str, str] = {"aws.anthropic": "anthropic", "gcp.anthropic": "anthropic"}
 
+# Who sells two lifetimes of a cache entry: where nobody says which, it is priced as the shorter one, and flagged.
+LIFETIMES = ("anthropic", "aws.bedrock", "gcp.vertex_ai")
+
 # Where a span does not say who hosts: beginnings of model names -> who makes them. Flagged `provider_assumed`.
 MAKERS: dict[str, str] = {
     "gpt-": "openai",
