@@ -11,7 +11,7 @@ bounds what is read, however long a trace goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = ["Changes", "Linker", "SpanLinks"]
 
 _HOUR_MS = 3_600_000
 TRACE_CALLS_MAX = 10_000  # of one trace and time that are looked at: the latest
+_MORE_US = 600_000_000  # what is read more than is needed, so that most of the time nothing is asked again
 _LATE_HOURS = 2  # how long after its calls a link may come
 _LOOKUP_KEYS = 20_000
 _ROUNDS_MAX = 8
@@ -91,6 +92,13 @@ class _Window:
     since_us: int
     until_us: int
 
+    def covers(self, sightings: Iterable[Sighting]) -> bool:
+        """Whether all that may overlap with them was looked at."""
+        return all(
+            self.since_us <= sighting.started_us - SKEW_US and sighting.ended_us + SKEW_US <= self.until_us
+            for sighting in sightings
+        )
+
     def parameters(self) -> dict[str, Any]:
         return {"first": self.first.hex(), "last": self.last.hex(), "since": self.since_us, "until": self.until_us}
 
@@ -114,32 +122,33 @@ class Linker:
             return Changes()
         new = {sighting.call_id: sighting for sighting in _sightings(batch, traces, answers)}
         known: dict[bytes, Sighting] = {}
-        asked = _Keys()
-        wanted = _Keys(traces, answers)
-        for turn in range(_ROUNDS_MAX):
-            window = self._window([*new.values(), *known.values()], whole=by_link and not turn)
+        resolved: dict[bytes, bytes | None] = {}
+        wanted, asked = _Keys(traces, answers), _Keys()
+        window = self._around(new.values(), whole=by_link)
+        for _ in range(_ROUNDS_MAX):
             found = self._ask(wanted, window)
             asked.add(wanted)
             known |= {sighting.call_id: sighting for sighting in found if sighting.call_id not in new}
             everything = [*new.values(), *known.values()]
             resolved = resolve(everything, self._links(everything, links)) if len(everything) > 1 else {}
-            wanted = _involved(known, resolved).without(asked)
+            involved, times = _involved(new, known, resolved)
+            wanted = involved.without(asked)
             wanted.ids.difference_update(known, new)
+            if not window.covers(times):
+                wanted, window = involved, self._around(times, whole=by_link)
             if not wanted:
                 break
         return _difference(new, known, resolved)
 
-    def _window(self, view: Sequence[Sighting], *, whole: bool) -> _Window:
+    def _around(self, sightings: Iterable[Sighting], *, whole: bool) -> _Window:
         """An hour on both sides, and what overlaps; `whole`: a link does not say when its calls were."""
-        if not view:
+        times = [(sighting.started_us, sighting.ended_us) for sighting in sightings]
+        if not times:
             ((now,),) = self._engine.query("SELECT toUnixTimestamp(now())")
             return _Window(_id_of((int(now) - _LATE_HOURS * 3600) * 1000), b"\xff" * 16, 0, 2**62)
-        first = min(sighting.started_us for sighting in view)
-        last = max(sighting.ended_us for sighting in view)
-        low, high = first // 1000 - _HOUR_MS, last // 1000 + _HOUR_MS
-        if whole:
-            return _Window(_id_of(low), _id_of(high), 0, 2**62)
-        return _Window(_id_of(low), _id_of(high), first - SKEW_US, last + SKEW_US)
+        first, last = min(start for start, _ in times), max(end for _, end in times)
+        since, until = (0, 2**62) if whole else (first - SKEW_US - _MORE_US, last + SKEW_US + _MORE_US)
+        return _Window(_id_of(first // 1000 - _HOUR_MS), _id_of(last // 1000 + _HOUR_MS), since, until)
 
     def _ask(self, wanted: _Keys, window: _Window) -> list[Sighting]:
         trace = "trace_id IN (SELECT toFixedString(unhex(arrayJoin({keys:Array(String)})), 16))"
@@ -200,24 +209,33 @@ class _Keys:
         self.answers |= other.answers
         self.ids |= other.ids
 
+    def of(self, sighting: Sighting) -> None:
+        """Ask for what may belong to it."""
+        if sighting.trace_id is not None:
+            self.traces.add(sighting.trace_id)
+        if sighting.response_id:
+            self.answers.add(sighting.response_id)
+        if sighting.same_as is not None:
+            self.ids.add(sighting.same_as)
+
     def without(self, other: _Keys) -> _Keys:
         return _Keys(self.traces - other.traces, self.answers - other.answers, self.ids - other.ids)
 
 
-def _involved(known: Mapping[bytes, Sighting], resolved: Mapping[bytes, bytes | None]) -> _Keys:
-    """By what those stored calls are found that belong to the stored ones which are, or were, linked."""
+def _involved(
+    new: Mapping[bytes, Sighting], known: Mapping[bytes, Sighting], resolved: Mapping[bytes, bytes | None]
+) -> tuple[_Keys, list[Sighting]]:
+    """What is, or was, linked; and by what those calls are found that may belong to the stored ones among them."""
     targets = {target for target in resolved.values() if target is not None}
     keys = _Keys()
-    for call_id, sighting in known.items():
+    involved = []
+    for call_id, sighting in (*new.items(), *known.items()):
         if sighting.same_as is None and resolved.get(call_id) is None and call_id not in targets:
             continue
-        if sighting.trace_id is not None:
-            keys.traces.add(sighting.trace_id)
-        if sighting.response_id:
-            keys.answers.add(sighting.response_id)
-        if sighting.same_as is not None:
-            keys.ids.add(sighting.same_as)
-    return keys
+        involved.append(sighting)
+        if call_id in known:
+            keys.of(sighting)
+    return keys, involved
 
 
 def _difference(
