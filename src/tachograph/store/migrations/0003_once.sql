@@ -12,7 +12,7 @@ ALTER TABLE tachograph.calls{cluster}
 
 ALTER TABLE tachograph.calls{cluster}
     MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1,
-        min_parts_to_merge_at_once = 32, min_bytes_for_wide_part = 104857600;
+        min_parts_to_merge_at_once = 32, merge_max_block_size = 1024, min_bytes_for_wide_part = 104857600;
 
 CREATE TABLE IF NOT EXISTS tachograph.span_links{cluster}
 (
