@@ -76,6 +76,8 @@ def settings(schema: str) -> dict[str, Any]:
         "input_format_protobuf_oneof_presence": 1,
         # One stream keeps the rows in the order of the requests.
         "max_threads": 1,
+        # So many requests at a time: a third of the memory of all at once, and no slower.
+        "max_block_size": 4,
         "short_circuit_function_evaluation": "force_enable",
     }
 
