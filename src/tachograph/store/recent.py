@@ -16,7 +16,8 @@ import pyarrow as pa
 GENERATION_KEYS = 2**21
 GENERATIONS_MAX = 6  # 12 million keys, 48 MB: of 3,500 a second, an hour
 _BITS = 2**26  # 32 a key
-_HASHES = 10  # perhaps, though it was not: two of a million keys and full generation, as asking in vain is dear
+_BLOCK_WORDS = 16  # of 64 bits
+_HASHES = 10  # perhaps, though it was not: four of a million keys and full generation, as asking in vain is dear
 
 
 class Recent:
@@ -50,32 +51,44 @@ class Recent:
 
 
 class _Generation:
+    """All bits of a key lie in one block: ten places all over memory would be ten times to wait for it."""
+
     def __init__(self) -> None:
-        self._bits = np.zeros(_BITS // 8, np.uint8)
+        self._words = np.zeros(_BITS // 64, np.uint64)
         self.keys = 0
         self.until = 0
 
     def add(self, keys: Any, at: int) -> None:
+        block, turned, bits = _places(keys)
         for turn in range(_HASHES):
-            place = _place(keys, turn)
-            np.bitwise_or.at(self._bits, place >> 3, (1 << (place & 7)).astype(np.uint8))
+            np.bitwise_or.at(self._words, _word(block, turned, turn), _bit(bits, turn))
         self.keys += len(keys)
         self.until = max(self.until, at)
 
     def perhaps(self, keys: Any) -> Any:
         """Most are surely not there after a bit or two: only what is left is looked at further."""
         left = np.arange(len(keys))
+        block, turned, bits = _places(keys)
         for turn in range(_HASHES):
-            place = _place(keys[left], turn)
-            left = left[(self._bits[place >> 3] >> (place & 7).astype(np.uint8)) & 1 == 1]
+            there = self._words[_word(block, turned, turn)] & _bit(bits, turn) != 0
+            left, block, turned, bits = left[there], block[there], turned[there], bits[there]
         found = np.zeros(len(keys), bool)
         found[left] = True
         return found
 
 
-def _place(keys: Any, turn: int) -> Any:
-    low, high = keys & np.uint64(0xFFFFFFFF), (keys >> np.uint64(32)) | np.uint64(1)
-    return ((low + np.uint64(turn) * high) & np.uint64(_BITS - 1)).astype(np.int64)
+def _places(keys: Any) -> tuple[Any, Any, Any]:
+    """(first word of the block, at which of its words to begin, which bits of them) of each key."""
+    block = (keys >> np.uint64(40)).astype(np.int64) % (_BITS // 64 // _BLOCK_WORDS) * _BLOCK_WORDS
+    return block, (keys & np.uint64(_BLOCK_WORDS - 1)).astype(np.int64), mixed(keys)
+
+
+def _word(block: Any, turned: Any, turn: int) -> Any:
+    return block + ((turned + turn) & (_BLOCK_WORDS - 1))
+
+
+def _bit(bits: Any, turn: int) -> Any:
+    return np.uint64(1) << ((bits >> np.uint64(6 * turn)) & np.uint64(63))
 
 
 def mixed(keys: Any) -> Any:
