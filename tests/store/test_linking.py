@@ -154,6 +154,32 @@ def test_every_order_with_a_new_process_for_each_batch(tmp_path: Path, since: da
         assert_rolled(store)
 
 
+@pytest.mark.long
+def test_on_a_server_that_two_collectors_write_to(tmp_path: Path) -> None:
+    """By turns: what the one stored the other must ask for. At the same moment, neither can see the other's."""
+    from tests.servers.clickhouse import serve
+
+    cases = {f"case {number}": batches for number, batches in enumerate(groupings(PIECES)) if number % 9 == 0}
+    since = lately(30)
+    with serve(tmp_path) as address, open_store(address) as one, open_store(address) as other:
+        calls: list[Call] = []
+        ways: list[Link] = []
+        for turn in range(len(PIECES)):
+            known = {
+                case: {**sightings(case, since + timedelta(seconds=number)), **links(case)}
+                for number, (case, batches) in enumerate(cases.items())
+                if turn < len(batches)
+            }
+            pieces = [known[case][piece] for case in known for piece in cases[case][turn]]
+            batch = [piece for piece in pieces if isinstance(piece, Call)]
+            joined = [piece for piece in pieces if not isinstance(piece, Call)]
+            put((one, other)[turn % 2], batch, joined)
+            assert put((other, one)[turn % 2], batch, joined, "again") == 0
+            calls, ways = calls + batch, ways + joined
+        assert kept(one) == expected(calls, ways)
+        assert_counted(other, since, len(cases))
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_sightings_up_to_an_hour_late(tmp_path: Path, restart: bool) -> None:
     store = open_store(f"chdb://{tmp_path}")
