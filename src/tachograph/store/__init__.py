@@ -93,7 +93,8 @@ class Store:
 
     def write_points(self, rows: Sequence[dict[str, Any]]) -> int:
         """Make metric points durable; how many were new. See `store.points`."""
-        return points.write_points(self.engine, rows)
+        with self._writer.whole.guarded():
+            return points.write_points(self.engine, rows)
 
     def snapshot(self, name: str) -> str | None:
         """The text that was last saved under `name`; None where none was."""
@@ -101,7 +102,8 @@ class Store:
 
     def save_snapshot(self, name: str, body: str) -> None:
         """Keep a text under `name`, in place of the one before."""
-        questions.save_snapshot(self.engine, name, body)
+        with self._writer.whole.guarded():
+            questions.save_snapshot(self.engine, name, body)
 
     def received_after(self, moment: datetime) -> Iterator[pa.RecordBatch]:
         """The calls that were accepted after `moment`, in batches of `flow.batch.SCHEMA`."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tachograph.store.engine import Engine
 from tachograph.store.linking import Changes
@@ -31,8 +31,9 @@ Targets = Mapping[bytes, bytes | None]
 class Relinker:
     """Changes what is linked. One writer uses it at a time."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, check: Callable[[], None] = lambda: None) -> None:
+        """check: raises where what was written last may not be on the disk."""
+        self._engine, self._check = engine, check
         # Where several write, each has a note of its own.
         self._note = NOTE if engine.embedded else f"{NOTE} {secrets.token_hex(8)}"
 
@@ -41,6 +42,7 @@ class Relinker:
         if not changes.relinked:
             return
         self._write_down(changes)
+        self._check()
         _link(self._engine, {call_id: after for call_id, (_, after) in changes.relinked.items()})
         for ids in _pieces(changes.counted):
             self._sum(taking_back(f"calls.{_THESE}"), ids)

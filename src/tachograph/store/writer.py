@@ -32,6 +32,7 @@ from tachograph.store.recent import Recent, of_bytes
 from tachograph.store.relinking import Relinker
 from tachograph.store.rollups import reconcile
 from tachograph.store.suspects import SpanLinks, Suspects, ahead, fixed, milliseconds, newest, repeated
+from tachograph.store.wholeness import Wholeness
 
 BATCH_CALLS_MAX = 500_000  # one block of the engine, so that a batch is one part per week
 _LOOKUP_IDS = 20_000
@@ -48,9 +49,11 @@ class Writer:
         self._kept_days = dict(kept_days)
         self._turn = threading.Lock()
         self._unsettled = False
+        self.whole = Wholeness(engine)
+        self._settled_at = self.whole.restored
         self._ids, self._suspects = Recent(), Suspects()
         self._since_ms = self._suspects.since_ms = self._recall()
-        self._linker, self._relinker = Linker(engine, self._suspects), Relinker(engine)
+        self._linker, self._relinker = Linker(engine, self._suspects), Relinker(engine, self.whole.check)
 
     def write(self, calls: Sequence[Call], token: str) -> int:
         """Make `calls` durable; the number of those that were not there yet. See `write_batch`."""
@@ -69,7 +72,7 @@ class Writer:
         if batch.num_rows > BATCH_CALLS_MAX:
             raise _too_large(batch.num_rows)
         batch = _distinct(batch)
-        with self._turn:
+        with self._turn, self.whole.guarded():
             self.settle()
             new = self._unknown(batch)
             if not new.num_rows and not len(links):
@@ -88,11 +91,12 @@ class Writer:
 
     def settle(self, *, force: bool = False) -> dict[str, list[str]]:
         """Make whole what a failed write left half done (or look, if `force`); the days that were rebuilt, by table."""
-        if not (self._unsettled or force):
+        restored = self.whole.restored
+        if not (self._unsettled or force or restored != self._settled_at):
             return {}
         touched = self._relinker.heal(all_notes=force)
         rebuilt = reconcile(self._engine, self._kept_days, touched)
-        self._unsettled = False
+        self._unsettled, self._settled_at = False, restored
         return rebuilt
 
     def _recall(self) -> int | None:
