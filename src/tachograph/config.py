@@ -37,7 +37,7 @@ class Settings:
     tls_client_ca: str = ""
     prices: str = ""
     body_bytes_max: int = 64 * 1024 * 1024
-    batch_bytes_max: int = 20 * 1024 * 1024
+    batch_bytes_max: int = 14 * 1024 * 1024
     in_flight_bytes_max: int = 192 * 1024 * 1024
     connections_max: int = 1024
     attributes_max: int = 1024

@@ -39,7 +39,7 @@ class DoorLimits:
     connections_max: int = 1024
     in_flight_bytes_max: int = 192 * MIB
     in_flight_requests_max: int = 4096
-    batch_bytes_max: int = 20 * MIB
+    batch_bytes_max: int = 14 * MIB
     batch_requests_max: int = 512
     gather_seconds: float = 0.15
     request_seconds_max: float = 30.0
