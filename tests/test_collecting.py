@@ -325,7 +325,7 @@ def test_whatever_comes_the_ledger_is_even(bench: Bench) -> None:
     """Requests of everything, damaged here and there; the engine fails now and then."""
     chance = random.Random(11)
     failed = 0
-    for _ in range(40):
+    for _ in range(24):
         bodies = [anything(chance) for _ in range(chance.randrange(1, 6))]
         if chance.random() < 0.25:
             bench.engine.arm(chance.randrange(1, 4), after=chance.random() < 0.5, failure=Busy("no space left"))
