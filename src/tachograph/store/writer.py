@@ -17,6 +17,7 @@ well, closes the gap between look-up and insert.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -51,6 +52,7 @@ class Writer:
         self._unsettled = False
         self.whole = Wholeness(engine)
         self._settled_at = self.whole.restored
+        self._session = secrets.token_hex(8)
         self._ids, self._suspects = Recent(), Suspects()
         self._since_ms = self._suspects.since_ms = self._recall()
         self._linker, self._relinker = Linker(engine, self._suspects), Relinker(engine, self.whole.check)
@@ -145,8 +147,11 @@ class Writer:
         self._suspects.remember_links(links)
 
     def _insert(self, batch: pa.RecordBatch, token: str) -> None:
+        # The engine remembers the blocks of parts that were set aside as not whole: in a folder of ours, where the
+        # look-up is enough, their tokens must never come again.
+        own = f"{self._session} {self.whole.restored} " if self._engine.embedded else ""
         settings = {
-            "insert_deduplication_token": _block_token(batch, token),
+            "insert_deduplication_token": _block_token(batch, own + token),
             "deduplicate_blocks_in_dependent_materialized_views": 1,
             "max_partitions_per_insert_block": 10_000,
         }
