@@ -53,7 +53,8 @@ class Bench:
         self.health = Health()
         self.published: list[pa.RecordBatch] = []
         now = lambda: datetime.now(UTC)  # noqa: E731
-        keeping = Keeping(self.store, Metrics(self.health), self.health, now)
+        self.metrics = Metrics(self.health)
+        keeping = Keeping(self.store, self.metrics, self.health, now)
         reader = SpanReader(self.engine, SpanLimits(attributes_max=ATTRIBUTES_MAX))
         self.collector = Collector(reader, keeping, book, self.health, {}, now, self.published.append)
         self.sent = 0
@@ -226,6 +227,21 @@ def test_one_call_over_many_requests_is_one_call(bench: Bench) -> None:
     assert bench.ledger() == {"accepted": 50, "stored": 30, "ignored not_a_model_call": 20}
     assert bench.store.stats().repeated_sightings == 20
     assert_rolled(bench.store)
+
+
+@pytest.mark.parametrize("order", [("sdk", "gateway"), ("gateway", "sdk")])
+def test_a_call_is_counted_once_on_the_metrics_page_too(bench: Bench, order: tuple[str, str]) -> None:
+    """Also where the sighting that comes second knows more, and is the one that counts from then on."""
+    bodies = {
+        "sdk": body(span("s", 0, 3, trace="t")),
+        "gateway": body(span("g", 0.1, 2, parent="s", trace="t"), scope="x"),
+    }
+    for name in order:
+        bench.take("traces", bodies[name])
+    assert bench.counted()[0] == 1
+    page, _ = bench.metrics.exposition()
+    lines = [line for line in page.decode().splitlines() if line.startswith("tachograph_calls_total{")]
+    assert sum(float(line.rsplit(" ", 1)[1]) for line in lines) == 1
 
 
 def test_a_busy_store_takes_nothing_and_says_so(bench: Bench) -> None:

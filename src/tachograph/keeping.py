@@ -106,9 +106,10 @@ class Keeping:
             field = batch.schema.field(place)
             stamped = batch.set_column(place, field, pa.repeat(pa.scalar(moment, field.type), batch.num_rows))
             self._worked = True
-            new = self.store.write_batch(stamped, token, links)
+            took_over: set[bytes] = set()
+            new = self.store.write_batch(stamped, token, links, took_over)
             if new.num_rows:
-                self._counted.observe(new)
+                self._counted.observe(_without(new, took_over))
             told(new)
             return new
 
@@ -201,3 +202,10 @@ class Keeping:
     def stats(self) -> Stats:
         """See `Store.stats`."""
         return self.store.stats()
+
+
+def _without(batch: pa.RecordBatch, ids: set[bytes]) -> pa.RecordBatch:
+    """The calls of the batch but these: a counter that has counted a call by another sighting cannot take it back."""
+    if not ids:
+        return batch
+    return batch.filter(pa.array([call_id not in ids for call_id in batch.column("call_id").to_pylist()]))

@@ -82,7 +82,7 @@ def point() -> dict[str, object]:
     words = ("metric", "unit", "kind", "temporality", "service", "environment", "provider", "operation", "model")
     return {
         **dict.fromkeys((*words, "token_type"), ""),
-        "time": NOW,
+        "time": (NOW - EPOCH) // timedelta(microseconds=1),
         "received_at": NOW,
         "labels": {},
         "value": 1.0,

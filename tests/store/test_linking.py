@@ -377,8 +377,11 @@ def test_a_cell_of_which_everything_was_taken_back_is_none(store: Store) -> None
     for by, step in (("provider", None), ("provider", timedelta(hours=1)), (("provider", "team"), None)):
         answer = store.ask(["calls", "cost_usd", "ttft_p95_ms"], by, step=step, **around)
         assert [(row.labels[0], row.values[0]) for row in answer.rows] == [("unknown", 1)]
-    (row,) = store.ask("calls", where={"provider": "vllm"}, **around).rows
-    assert row.values == (0,)
+    nothing = ["calls", "input_tokens", "tokens_per_minute", "cost_usd", "duration_p50_ms", "ttft_p50_ms", "error_rate"]
+    (row,) = store.ask(nothing, where={"provider": "vllm"}, **around).rows
+    assert row.values == (0, None, None, None, None, None, None)
+    raw = store.ask([*nothing, "retries"], where={"provider": "vllm"}, **around)
+    assert (raw.table, raw.rows[0].values[:-1]) == ("calls", row.values)
 
 
 def test_quantiles_after_relinking_are_those_of_the_raw_rows(store: Store) -> None:

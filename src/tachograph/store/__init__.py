@@ -87,9 +87,11 @@ class Store:
         """Make `calls` durable; how many were new. Raises Refused, Busy or StoreError, see `Writer.write`."""
         return self._writer.write(calls, token)
 
-    def write_batch(self, batch: pa.RecordBatch, token: str, links: SpanLinks | None = None) -> pa.RecordBatch:
+    def write_batch(
+        self, batch: pa.RecordBatch, token: str, links: SpanLinks | None = None, took_over: set[bytes] | None = None
+    ) -> pa.RecordBatch:
         """Make the calls of a batch of `flow.batch.SCHEMA` durable; those that were new. See `Writer.write_batch`."""
-        return self._writer.write_batch(batch, token, links or SpanLinks())
+        return self._writer.write_batch(batch, token, links or SpanLinks(), took_over)
 
     def write_points(self, rows: Sequence[dict[str, Any]]) -> int:
         """Make metric points durable; how many were new. See `store.points`."""

@@ -78,6 +78,11 @@ class Changes:
         return [call_id for call_id, (before, _) in self.relinked.items() if before is None]
 
     @property
+    def took_over(self) -> set[bytes]:
+        """New calls that are counted from now on in place of stored ones that were counted until now."""
+        return {after for before, after in self.relinked.values() if before is None and after in self.compared}
+
+    @property
     def freed(self) -> list[bytes]:
         """Stored calls that are counted from now on."""
         return [call_id for call_id, (_, after) in self.relinked.items() if after is None]

@@ -39,21 +39,26 @@ def _level(name: str) -> str:
     return _LEVELS[name].ljust(4, "0") + _EXCESS
 
 
+def _known(column: str, of: str = "calls") -> str:
+    """SQL: the sum of a column. Taken back calls leave 0 where none is known: `of` counts those that know it."""
+    return f"if(sum(rolled.{of}) = 0, NULL, sum(rolled.{column}))"
+
+
 def _sum(name: str) -> Measure:
-    return Measure(name, "tokens", BY_NAME[name].meaning, f"sum({name})", f"sum(rolled.{name})", (name,))
+    return Measure(name, "tokens", BY_NAME[name].meaning, f"sum({name})", _known(name), (name,))
 
 
 def _quantile(of: str, field: str, meaning: str, level: str) -> Measure:
     at = _level(level)
     column = f"{of}_buckets"
-    known = f"length(rolled.{column}.keys) > 0"
+    counted = f"sum(arraySum(rolled.{column}.values))"
     weighted = f"quantileExactWeightedArray({at})(rolled.{column}.keys, rolled.{column}.values)"
     return Measure(
         f"{of}_{level}_ms",
         "ms",
         f"{level[1:]}th percentile of {meaning}",
         f"if(count({field}) = 0, NULL, quantileExact({at})({field}))",
-        f"if(countIf({known}) = 0, NULL, exp2({weighted} / {PER_DOUBLING}))",
+        f"if({counted} = 0, NULL, exp2({weighted} / {PER_DOUBLING}))",
         (column,),
     )
 
@@ -63,14 +68,14 @@ def _itl_quantile(level: str) -> Measure:
     at = _level(level)
     middle = f"exp2(({{index}} - 0.5) / {ITL_PER_DOUBLING})"
     raw = f"quantileExactWeightedArrayIf({at})(arrayEnumerate(itl_buckets), itl_buckets, arraySum(itl_buckets) > 0)"
-    known = "length(rolled.itl_buckets.keys) > 0"
+    counted = "sum(arraySum(rolled.itl_buckets.values))"
     rolled = f"quantileExactWeightedArray({at})(rolled.itl_buckets.keys, rolled.itl_buckets.values)"
     return Measure(
         f"itl_{level}_ms",
         "ms",
         f"{level[1:]}th percentile of the gaps between content events, over all gaps of all calls",
         f"if(countIf(arraySum(itl_buckets) > 0) = 0, NULL, {middle.format(index=f'({raw} - 1)')})",
-        f"if(countIf({known}) = 0, NULL, {middle.format(index=rolled)})",
+        f"if({counted} = 0, NULL, {middle.format(index=rolled)})",
         ("itl_buckets",),
     )
 
@@ -111,7 +116,7 @@ _ALL: tuple[Measure, ...] = (
         "tokens/min",
         "total_tokens by the width of the step",
         "sum(total_tokens) * 60 / {seconds}",
-        "sum(rolled.total_tokens) * 60 / {seconds}",
+        f"{_known('total_tokens')} * 60 / {{seconds}}",
         ("total_tokens",),
     ),
     Measure(
@@ -119,7 +124,7 @@ _ALL: tuple[Measure, ...] = (
         "tokens/s",
         "total_tokens by the width of the step",
         "sum(total_tokens) / {seconds}",
-        "sum(rolled.total_tokens) / {seconds}",
+        f"{_known('total_tokens')} / {{seconds}}",
         ("total_tokens",),
     ),
     Measure(
@@ -135,8 +140,8 @@ _ALL: tuple[Measure, ...] = (
         "USD",
         "cost of the calls whose cost is known (see unpriced_share)",
         "sum(cost_usd)",
-        "sum(rolled.cost_usd)",
-        ("cost_usd",),
+        _known("cost_usd", "priced_calls"),
+        ("cost_usd", "priced_calls"),
     ),
     Measure(
         "cost_per_1k_tokens_usd",

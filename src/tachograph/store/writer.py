@@ -63,10 +63,13 @@ class Writer:
             raise _too_large(len(calls))
         return int(self.write_batch(to_batch(calls), token).num_rows)
 
-    def write_batch(self, batch: pa.RecordBatch, token: str, links: SpanLinks = _NO_LINKS) -> pa.RecordBatch:
+    def write_batch(
+        self, batch: pa.RecordBatch, token: str, links: SpanLinks = _NO_LINKS, took_over: set[bytes] | None = None
+    ) -> pa.RecordBatch:
         """Make the calls of `batch` durable; those that were not there yet, as they were stored.
 
-        links: spans that are no calls, over which the way from one sighting to another may lead.
+        links: spans that are no calls, over which the way from one sighting to another may lead. took_over: is given
+        the new calls that are counted in place of stored sightings of theirs, for whoever counted those already.
         Raises Refused where a value cannot be stored or the batch is over BATCH_CALLS_MAX calls, Busy where the disk
         is full or the server does not answer, StoreError where a person must act. Then no call was acknowledged; the
         same batch may be written again.
@@ -80,6 +83,8 @@ class Writer:
             if not new.num_rows and not len(links):
                 return new
             changes = self._linker.changes(new, links)
+            if took_over is not None:
+                took_over |= changes.took_over
             self._insert_links(links)
             self._unsettled = True
             self._relinker.apply(changes)
