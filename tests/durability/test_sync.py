@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.durability.traffic import Traffic
 
 from tachograph.call import EPOCH, Call
 from tachograph.flow.batch import to_batch
+from tachograph.reported import read_points
 from tachograph.store import SpanLinks, Store, open_store
 
 TRACE = b"t" * 16
@@ -36,7 +38,7 @@ def test_every_kind_of_write_is_synced(store: Store) -> None:
     """Files of parts and their folders; of rows also the parts of three roll-ups, of a relinking the patch."""
     assert synced(store, lambda: store.write([call(1, 0)], "a")) >= (20, 8)
     assert synced(store, lambda: store.save_snapshot("x", "y")) >= (2, 1)
-    assert synced(store, lambda: store.write_points([point()])) >= (2, 1)
+    assert synced(store, lambda: store.write_points(read_points(Traffic(1).metrics().body, NOW).rows)) >= (2, 1)
     matrices = [np.frombuffer(one, np.uint8).reshape(1, -1) for one in (TRACE, b"2" * 8, b"1" * 8)]
     empty = to_batch([call(1, 0)])[:0]
     assert synced(store, lambda: store.write_batch(empty, "b", SpanLinks(*matrices))) >= (2, 1)
@@ -76,16 +78,3 @@ def call(span: int, parent: int) -> Call:
         parent_span_id=(str(parent).encode() * 8).hex() if parent else None,
         input_uncached=None if span == 1 else span,
     )
-
-
-def point() -> dict[str, object]:
-    words = ("metric", "unit", "kind", "temporality", "service", "environment", "provider", "operation", "model")
-    return {
-        **dict.fromkeys((*words, "token_type"), ""),
-        "time": (NOW - EPOCH) // timedelta(microseconds=1),
-        "received_at": NOW,
-        "labels": {},
-        "value": 1.0,
-        "count": 1,
-        "point_id": b"p" * 16,
-    }
