@@ -217,7 +217,7 @@ def serve(
             now,
             live=live,
             ledger=health.ledger,
-            metrics=metrics.exposition,
+            metrics=functools.partial(keeping.shown, metrics.exposition),
             reported=store.reported,
             doors=lambda: open_doors,
             listen_host=host,
@@ -256,6 +256,7 @@ async def _serve(
         ):
             if there:
                 open_doors[name] = f"{where.rpartition(':')[0]}:{there}"
+        api.listen()
         say(f"tachograph is up: {address}/api/v1/health - stop it with Ctrl-C")
         for name, title in (("otlp_http", "OTLP/HTTP"), ("otlp_grpc", "OTLP/gRPC")):
             if name in open_doors:
