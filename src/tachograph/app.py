@@ -23,8 +23,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tachograph import access, pricing
 from tachograph.call import Call
 from tachograph.capture import recordings
@@ -225,7 +223,6 @@ def serve(
         )
         door = stack.enter_context(_listening(host.strip("[]"), int(port)))
         address = stack.enter_context(_announced(settings, keys, tls))
-        pa.set_memory_pool(pa.system_memory_pool())  # it gives large blocks back at once; its own keeps them
         gc.collect()
         gc.freeze()  # prices and the like stay: no need to walk over them again for every batch
         asyncio.run(_serve(settings, parts, keeping, collector, tls, door, address, say, open_doors))
