@@ -13,7 +13,7 @@ ALTER TABLE tachograph.calls{cluster}
 
 ALTER TABLE tachograph.calls{cluster}
     MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1,
-        min_parts_to_merge_at_once = 12, max_parts_to_merge_at_once = 12, merge_max_block_size = 1024,
+        min_parts_to_merge_at_once = 8, max_parts_to_merge_at_once = 8, merge_max_block_size = 1024,
         min_bytes_for_wide_part = 1073741824,
         compact_parts_max_bytes_to_buffer = 8388608, compact_parts_max_granules_to_buffer = 8;
 
