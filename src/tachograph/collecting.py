@@ -60,7 +60,7 @@ class SpanReader:
         self._settings = {
             signal: settings(str(engine.schema(f"otlp_{signal}", SCHEMAS[signal]))) for signal in _MESSAGES
         }
-        self._queries = {signal: render(signal, self._numbers) for signal in _MESSAGES}
+        self._query = render(self._numbers)
 
     def read(self, signal: str, bodies: Sequence[bytes]) -> Spans:
         """What is in the bodies, judged. StoreError where one of them cannot be read."""
@@ -68,7 +68,7 @@ class SpanReader:
         try:
             with os.fdopen(place, "wb", closefd=False) as file:
                 file.write(delimited(bodies))
-            sql = self._queries[signal].replace("{source}", source(f"/proc/self/fd/{place}"))
+            sql = self._query.replace("{source}", source(f"/proc/self/fd/{place}"))
             table = self._engine.arrow(sql, as_text=False, **self._settings[signal])
         finally:
             os.close(place)

@@ -1,6 +1,6 @@
 """All tables -> one query, which reads the raw bytes of a whole batch of requests.
 
-In: the tables, a signal. Out: SQL that answers one row a span (or log record), in the order of the requests, with every
+In: the tables. Out: SQL that answers one row a span (or log record), in the order of the requests, with every
 attribute that means something reduced to a number and a value: what `columns` turns into facts.
 What it must never know: what a fact means, a price, how the query is run, where rows go.
 
@@ -35,8 +35,8 @@ RESOURCE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def render(signal: str, numbers: Numbering, dialects: Sequence[Dialect] = DIALECTS) -> str:
-    """The query for `traces` or `logs`."""
+def render(numbers: Numbering, dialects: Sequence[Dialect] = DIALECTS) -> str:
+    """The query, for traces and logs alike: their schemas differ."""
     value = "sp.attributes.value"
     events = sorted({name for dialect in dialects for name in dialect.first_token_events})
     members = f"{value}.string_value, {value}.bool_value, {value}.int_value, {value}.double_value"

@@ -3,7 +3,7 @@
 -- by_trace and by_response find the sightings of the last hour. Block numbers let single rows be marked as another sighting
 -- of a call (same_as) without rewriting a part. span_links holds, for a few hours, which span is below which: the way
 -- from one sighting to another may lead over spans that are no calls. Roll-ups are filled through calls_cells, which
--- keeps nothing: an insert is summed once, and a call is taken back by the same way. Merges take many parts at a time, in
+-- keeps nothing: an insert is summed once, and a call is taken back by the same way. Merges take a few parts at a time, in
 -- small blocks, and write compact parts up to a gigabyte: a part in a file a column takes a buffer a column to write.
 -- metric_points holds the GenAI metrics that services report about themselves: kept apart, never added to calls.
 -- snapshots holds what a process must know to go on counting where the one before stopped.
