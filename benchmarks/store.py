@@ -92,8 +92,9 @@ def sizes(store: Store) -> None:
     raw = next(table.bytes_on_disk for table in stats.tables if table.table == "calls") / stats.calls
     verdict = "reached" if raw <= BYTES_TARGET else "MISSED"
     print(f"  raw table {raw:.1f} (target {BYTES_TARGET:.0f}: {verdict}), all tables {stats.bytes_per_call:.1f}")
-    largest = ", ".join(f"{name} {size / stats.calls:.2f}" for name, size in column_bytes(store.engine)[:34])
-    print(f"  by column: {largest}\n")
+    sizes = [(name, size) for name, size in column_bytes(store.engine)[:34] if size]
+    largest = ", ".join(f"{name} {size / stats.calls:.2f}" for name, size in sizes)
+    print(f"  by column: {largest or 'not known of compact parts, below a gigabyte'}\n")
 
 
 def tachograph(store: Store) -> dict[str, Callable[[], Any]]:

@@ -37,3 +37,8 @@ def test_what_is_no_moment_is_named(text: str) -> None:
 def test_what_is_no_width_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         width(text)
+
+
+def test_a_time_before_the_calendar_is_named() -> None:
+    with pytest.raises(ValueError, match="before the calendar begins"):
+        moment("999999w", NOW)

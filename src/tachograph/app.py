@@ -41,7 +41,7 @@ from tachograph.pricing import PriceBook, PriceFileError
 from tachograph.prometheus import Metrics
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
-from tachograph.store.engine import Engine
+from tachograph.store.engine import Engine, return_memory_early
 from tachograph.testing import generated_day
 from tachograph.web.api import Parts
 from tachograph.web.live import Live
@@ -190,6 +190,7 @@ def serve(
     """Run until told to stop: keys, prices, the store with its counters, what there is to import, the doors and the
     API; stopped in the opposite order.
     """
+    return_memory_early()
     keys, (host, _, port) = access.Keys(settings.keys_file, now), settings.listen.rpartition(":")
     tls = access.tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     for address in filter(None, (settings.listen, settings.otlp_http, settings.otlp_grpc)):

@@ -35,7 +35,10 @@ def moment(text: str, now: datetime) -> datetime:
     if word == "today":
         return datetime.combine(now.astimezone(UTC).date(), time(), UTC)
     if _WIDTH.fullmatch(word):
-        return now - width(word)
+        try:
+            return now - width(word)
+        except OverflowError:
+            raise ValueError(f"{text!r} is before the calendar begins: write a shorter time") from None
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

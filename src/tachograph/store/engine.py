@@ -30,6 +30,7 @@ DATABASE = "tachograph"
 _LOCK = "tachograph.lock"
 _CONFIG = "tachograph.xml"
 _SCHEMAS = "schemas"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,18 @@ _CONFIG_XML = """<clickhouse>
     <mark_cache_size>{mark_cache_bytes_max}</mark_cache_size>
 </clickhouse>
 """
+
+
+def return_memory_early() -> None:
+    """Have the C library give large blocks back when they are freed, keep few arenas, and carry Arrow's memory too: it
+    would raise its limit with every request body until it keeps them all, and Arrow's own pool keeps what batches
+    held. For a process that is ours alone.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no such call
+        library = ctypes.CDLL(None)
+        for option, value in ((_M_MMAP_THRESHOLD, 2**18), (_M_TRIM_THRESHOLD, 2**20), (_M_ARENA_MAX, 2)):
+            library.mallopt(option, value)
 
 
 class Engine:

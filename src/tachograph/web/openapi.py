@@ -80,6 +80,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema = parameter.schema
     if parameter.many:
         schema = {"type": "array", "items": schema, "uniqueItems": True}
+        schema |= {"maxItems": parameter.values_max} if parameter.values_max else {}
     return {
         "name": parameter.name,
         "in": parameter.place,

@@ -29,12 +29,15 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. schema: of one value, as JSON schema. many: may be repeated. place: query, path or header."""
+    """One parameter. schema: of one value, as JSON schema. many: may be repeated, values_max times if that is told.
+    place: query, path or header.
+    """
 
     name: str
     meaning: str
     schema: Schema
     many: bool = False
+    values_max: int | None = None
     place: str = "query"
     required: bool = False
 
@@ -68,6 +71,7 @@ WHERE = Parameter(
     "NAME=VALUE; NAME=A,B for any of several; NAME=null for none; each dimension once",
     {"type": "string", "pattern": _filter_pattern()},
     many=True,
+    values_max=FILTERS_MAX,
 )
 SINCE = Parameter("since", "from: 30d (ago), 24h, today, 2026-11-23, RFC 3339", _MOMENT)
 UNTIL = Parameter("until", "to, exclusive, after `since`; written likewise; now if not given", _MOMENT)
