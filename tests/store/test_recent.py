@@ -23,7 +23,7 @@ def test_what_was_remembered_is_perhaps_there_and_hardly_anything_else() -> None
         memory.add(keys(200_000, place), 1000 + place)
     for place in range(10):
         assert memory.perhaps(keys(200_000, place)).all()
-    assert memory.perhaps(keys(1_000_000, 99)).sum() < 70
+    assert memory.perhaps(keys(1_000_000, 99)).sum() < 100  # two generations, both full
     assert memory.forgotten_until == 0
     assert memory.held_bytes < 10 * 2**20
 
