@@ -14,6 +14,7 @@ import click
 import typer
 
 from tachograph.call import COLUMNS
+from tachograph.capture.sdk.settings import SDK_SETTINGS, SdkSettings, variable
 from tachograph.cli import commands
 from tachograph.config import PREFIX, SETTINGS, Settings
 from tachograph.dialects import DIALECTS
@@ -70,6 +71,20 @@ def settings_page() -> Iterator[str]:
     for name, meaning in SETTINGS.items():
         default = getattr(defaults, name)
         yield f"| `{name}` | `{PREFIX}{name.upper()}` | `{default!r}` | {meaning} |"
+
+
+def sdk_page() -> Iterator[str]:
+    """What `instrument` may be told."""
+    yield "# tachograph.instrument()"
+    yield ""
+    yield "Each is an argument of `instrument` or an environment variable; the argument wins. An unknown one is an error"
+    yield "that names the nearest known one."
+    yield ""
+    yield from ("| argument | environment | default | meaning |", "|---|---|---|---|")
+    defaults = SdkSettings()
+    for name, meaning in SDK_SETTINGS.items():
+        where = "" if name == "callback" else f"`{variable(name)}`"
+        yield f"| `{name}` | {where} | `{getattr(defaults, name)!r}` | {meaning} |"
 
 
 def commands_page() -> Iterator[str]:
@@ -190,6 +205,7 @@ def dialects_page() -> Iterator[str]:
 PAGES = {
     "call.md": call_page,
     "settings.md": settings_page,
+    "sdk.md": sdk_page,
     "commands.md": commands_page,
     "measures.md": measures_page,
     "formats.md": formats_page,

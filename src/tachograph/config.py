@@ -17,6 +17,7 @@ from typing import Any
 
 FILE = "tachograph.toml"
 PREFIX = "TACHOGRAPH_"
+SDK_PREFIX = PREFIX + "SDK_"  # what `tachograph.instrument()` is told, which may stand beside
 
 
 class SettingsError(Exception):
@@ -134,7 +135,10 @@ def load(
     path = file if file is not None else Path(FILE)
     if file is not None or path.is_file():
         values.update(_checked(_read(path), str(path)))
-    told = {key[len(PREFIX) :].lower(): value for key, value in environment.items() if key.startswith(PREFIX)}
+    ours = {
+        key: value for key, value in environment.items() if key.startswith(PREFIX) and not key.startswith(SDK_PREFIX)
+    }
+    told = {key[len(PREFIX) :].lower(): value for key, value in ours.items()}
     values.update(_checked(told, "environment", spell=lambda key: PREFIX + key.upper()))
     values.update(_checked({k: v for k, v in (overrides or {}).items() if v is not None}, "command line"))
     return Settings(**values)
