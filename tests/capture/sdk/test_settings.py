@@ -12,7 +12,7 @@ from tachograph.config import SettingsError
 
 
 def test_every_setting_is_described() -> None:
-    assert list(SDK_SETTINGS) == [name for name in SdkSettings.__dataclass_fields__]
+    assert list(SDK_SETTINGS) == list(SdkSettings.__dataclass_fields__)
 
 
 def test_nothing_told_is_a_file_here() -> None:
