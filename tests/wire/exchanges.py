@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 from tachograph import call as nouns
 from tachograph import wire
 from tachograph.call import Call
 from tachograph.capture import recordings
 from tachograph.wire import Exchange
+from tachograph.wire.values import NOT_JSON, decoded
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT / "tests" / "corpus" / "wire", ROOT.parent / "shared" / "data" / "wire")
@@ -54,6 +56,13 @@ def read(exchange: Exchange) -> list[Call]:
     calls = wire.read(exchange)
     holds(calls)
     return calls
+
+
+def texts_read(events: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], int]:
+    """Events as a framing tells them, their texts decoded; and how many texts were no JSON."""
+    read = [(name, decoded(value) if isinstance(value, bytes) else value) for name, value in events]
+    whole = [(name, value) for name, value in read if value is not NOT_JSON]
+    return whole, len(read) - len(whole)
 
 
 def holds(calls: list[Call]) -> None:

@@ -10,6 +10,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from exchanges import texts_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,8 @@ def events(data: bytes, size: int) -> tuple[list[tuple[str, Any]], int, bool]:
     found: list[tuple[str, Any]] = []
     for at in range(0, len(data), size):
         found += frames.feed(data[at : at + size])
-    return found + frames.finish(), frames.damaged, frames.cut
+    read, damaged = texts_read(found + frames.finish())
+    return read, frames.damaged + damaged, frames.cut
 
 
 def flipped(data: bytes, at: int) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from exchanges import texts_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,8 @@ def events(data: bytes, size: int) -> tuple[list[tuple[str, Any]], int]:
     found: list[tuple[str, Any]] = []
     for at in range(0, len(data), size):
         found += stream.feed(data[at : at + size])
-    return found + stream.finish(), stream.damaged
+    read, damaged = texts_read(found + stream.finish())
+    return read, stream.damaged + damaged
 
 
 CASES: dict[str, tuple[bytes, list[tuple[str, Any]], int]] = {

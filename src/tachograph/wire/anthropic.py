@@ -18,6 +18,7 @@ from tachograph.wire import tokens as arithmetic
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, count, items, mapping, merged, name, number
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import PARTS, Tokens
 
 OUTPUT_UNKNOWN = "usage_partial"  # only the start of a stream was seen: its output count is a starting value
@@ -262,7 +263,8 @@ def complete_event(found: Found, event_name: str, value: Any) -> bool:
     return bool(body.get("completion"))
 
 
-MESSAGES = Format("anthropic.messages", "chat", matches, request, event, tokens)
+DELTAS = ("delta.text", "delta.thinking", "delta.partial_json", "delta.content", "delta.signature")
+MESSAGES = Format("anthropic.messages", "chat", matches, request, event, tokens, varying=Varying(*DELTAS))
 COUNT_TOKENS = Format("anthropic.count_tokens", "count_tokens", _counts, request, uncounted, no_tokens)
 BATCH = Format(
     "anthropic.batch",

@@ -18,6 +18,7 @@ from tachograph.wire import tokens as arithmetic
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, count, items, mapping, merged, name, number
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 _PATH = re.compile(r"/model/(.+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)$")
@@ -232,8 +233,16 @@ def _no_tokens(found: Found) -> Tokens | None:
     return None
 
 
+_DELTAS = ("delta.text", "delta.reasoningContent.text", "delta.toolUse.input")
+VARYING = Varying("p", *_DELTAS, *("contentBlockDelta." + path for path in _DELTAS))
 CONVERSE = Format(
-    "bedrock.converse", "chat", lambda asked: verb(asked) in ("converse", "converse-stream"), request, event, tokens
+    "bedrock.converse",
+    "chat",
+    lambda asked: verb(asked) in ("converse", "converse-stream"),
+    request,
+    event,
+    tokens,
+    varying=VARYING,
 )
 COUNT_TOKENS = Format(
     "bedrock.count_tokens", "count_tokens", lambda asked: verb(asked) == "count-tokens", request, _counted, _no_tokens

@@ -17,6 +17,7 @@ from tachograph.wire import tokens as arithmetic
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, count, items, mapping, merged, name, number
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 METRICS, HEADERS = "amazon-bedrock-invocationMetrics", "headers"
@@ -217,4 +218,5 @@ INVOKE = Format(
     request,
     event,
     tokens,
+    varying=Varying(*anthropic.DELTAS, "contentBlockDelta.delta.text", "choices.delta.content", "generation"),
 )

@@ -2,7 +2,8 @@
 
 Undoes the content encoding, looks at the first bytes that are no blank, chooses a framing (server-sent events, AWS
 frames, JSON lines, an array that is a stream, one document) and tells each event with the stamp of the piece that
-completed it. How the bytes were cut changes nothing: the choice hangs on a fixed prefix, and waits for no more of it
+completed it. An event that repeats an earlier one is not decoded (`repeats`).
+How the bytes were cut changes nothing: the choice hangs on a fixed prefix, and waits for no more of it
 than it needs. Memory is bounded: large pieces are read by the window.
 What it must never know: what an event means, a clock.
 """
@@ -15,16 +16,17 @@ from typing import Any, Protocol
 
 from tachograph.wire.encoding import Decoder, encoded
 from tachograph.wire.eventstream import Frames
+from tachograph.wire.repeats import Repeats
 from tachograph.wire.sse import EventStream
-from tachograph.wire.values import Document, Values
+from tachograph.wire.values import NOT_JSON, Document, Values, decoded
 
 WINDOW_BYTES = 64 * 1024
 
-Tell = Callable[[str, Any, int | None], None]
+Tell = Callable[[str, Any, int | None], object]
 
 
 class Framing(Protocol):
-    """Bytes -> (event name, JSON value)."""
+    """Bytes -> (event name, JSON value, or its text as bytes)."""
 
     @property
     def damaged(self) -> int:
@@ -50,18 +52,28 @@ class Body:
 
     status, kind: HTTP status and content type. encoding: the `content-encoding`.
     lines: an object at the start may be the first of many (a stream was asked for). array: an array is a stream.
+    repeats: what is asked first whether an event is a repetition, and told of it in place of `tell`.
     """
 
     def __init__(
-        self, headers: Mapping[str, str], status: int | None, tell: Tell, *, lines: bool = False, array: bool = False
+        self,
+        headers: Mapping[str, str],
+        status: int | None,
+        tell: Tell,
+        *,
+        lines: bool = False,
+        array: bool = False,
+        repeats: Repeats | None = None,
     ) -> None:
         self.flags: set[str] = set()
         self.values = 0
         self._kind = headers.get("content-type", "").lower()
         self._failed = status is not None and status >= 400
-        self._lines, self._array, self._tell = lines, array, tell
+        self._lines, self._array, self._tell, self._repeats = lines, array, tell, repeats
+        self._damaged = False  # a text was no JSON
         encoding = headers.get("content-encoding")
         self._decoder = Decoder(encoding, self._plain) if encoding and encoded(encoding) else None
+        self._take = self._plain if self._decoder is None else self._decoder.feed
         self._framing: Framing | None = None
         self._head = b""
         self._guessed = False  # the framing was chosen for a stream that may not have come
@@ -70,12 +82,11 @@ class Body:
     def feed(self, data: bytes, at_us: int | None) -> None:
         """A piece, as it travelled."""
         self._at_us = at_us
-        take = self._plain if self._decoder is None else self._decoder.feed
         if len(data) <= WINDOW_BYTES:
-            take(data)
+            self._take(data)
             return
         for at in range(0, len(data), WINDOW_BYTES):
-            take(data[at : at + WINDOW_BYTES])
+            self._take(data[at : at + WINDOW_BYTES])
 
     def finish(self) -> None:
         """Nothing more comes. What the end completes had come with the last piece, and bears its stamp."""
@@ -86,7 +97,7 @@ class Body:
             self._choose(self._head, whole=True)
         if self._framing is not None:
             self._say(self._framing.finish())
-            if self._framing.damaged:
+            if self._framing.damaged or self._damaged:
                 self.flags.add("body_damaged")
             if not self.values:
                 self.flags.add("body_not_json")
@@ -156,8 +167,20 @@ class Body:
 
     def _say(self, events: list[tuple[str, Any]]) -> None:
         for name, value in events:
+            text = None
+            if type(value) is bytes:
+                if self._repeats is not None and self._repeats.known(name, value, self._at_us):
+                    self.values += 1
+                    continue
+                text, value = value, decoded(value)
+                if value is NOT_JSON:
+                    self._damaged = True
+                    continue
             self.values += 1
-            self._tell(name, value, self._at_us)
+            if self._repeats is None:
+                self._tell(name, value, self._at_us)
+            else:
+                self._repeats.read(name, text, value, self._at_us)
 
 
 _LINES = re.compile(r"ndjson|jsonl|stream\+json|json-seq")

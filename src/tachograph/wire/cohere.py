@@ -19,6 +19,7 @@ from tachograph.wire import tokens as arithmetic
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, count, items, mapping, merged, name, number
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 _UNITS = {"search_units": "search_units", "images": "images", "classifications": "classifications"}
@@ -185,7 +186,12 @@ def _embeds(asked: Asked) -> bool:
     return bool(_hosted("/v1/embed")(asked))
 
 
-CHAT = Format("cohere.chat", "chat", _chats, request, event, tokens)
+_MESSAGE = "delta.message."
+_VARYING = Varying(
+    *(_MESSAGE + member for member in ("content.text", "content.thinking", "tool_plan")),
+    _MESSAGE + "tool_calls.function.arguments",
+)
+CHAT = Format("cohere.chat", "chat", _chats, request, event, tokens, varying=_VARYING)
 GENERATE = Format(
     "cohere.generate", "text_completion", _hosted("/v1/generate", "/v1/summarize"), request, event, tokens
 )

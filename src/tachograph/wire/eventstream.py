@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import struct
 from typing import Any
 
@@ -21,7 +22,12 @@ PAYLOAD_BYTES_MAX = 128 * 1024
 HEADERS_BYTES_MAX = 128 * 1024  # AWS's own limit, as is 16 MiB for the payload
 FRAME_BYTES_MAX = 24 * 1024 * 1024
 
+NAMES_MAX = 32  # kinds of events whose headers are remembered
+NAME_BYTES_MAX = 1024
+
 _PRELUDE = struct.Struct(">III")
+# The envelope as Bedrock writes it; any other spelling of it is decoded.
+_ENVELOPE = re.compile(rb'\{"bytes":\s*"([A-Za-z0-9+/=]*+)"(?:,\s*"p":\s*"[A-Za-z0-9]*+")?\}')
 _FIXED = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}  # bytes of a header value by its type
 
 
@@ -29,13 +35,15 @@ class Frames:
     """Feeds on bytes; returns (event name, value).
 
     The name is `:event-type`, or `exception:<:exception-type>` for exceptions, `error:<:error-code>` for errors.
-    A `chunk` event (`{"bytes": base64}`) is unwrapped to the JSON inside.
+    A `chunk` event (`{"bytes": base64}`) is unwrapped to the JSON inside. A value is JSON text as bytes, not read yet,
+    or what a sieve left of it.
     """
 
     def __init__(self) -> None:
         self.damaged = 0
         self.cut = False
         self._buffer = bytearray()
+        self._names: dict[bytes, tuple[str, str | None]] = {}
         self._long: _LongFrame | None = None
         self._lost = False
 
@@ -76,8 +84,7 @@ class Frames:
         if binascii.crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
             self.damaged += 1
             return True
-        value = self._value(frame[12 + headers_length : -4])
-        self._say(_headers(frame[12 : 12 + headers_length]), value, out)
+        self._say(self._name(frame[12 : 12 + headers_length]), frame[12 + headers_length : -4] or {}, out)
         return True
 
     def _begin_long(self, total: int, headers_length: int) -> bool:
@@ -100,7 +107,7 @@ class Frames:
         self._long = None
         values = frame.values()
         if whole and len(values) == 1:
-            self._say(_headers(frame.headers), values[0], out)
+            self._say(self._name(frame.headers), values[0], out)
         else:
             self.damaged += 1
         return True
@@ -111,32 +118,39 @@ class Frames:
         self._buffer.clear()
         self._long = None
 
-    def _say(self, headers: dict[str, str], value: Any, out: list[tuple[str, Any]]) -> None:
-        kind = headers.get(":message-type", "event")
-        if kind == "exception":
-            name = "exception:" + headers.get(":exception-type", "")
-        elif kind == "error":
-            name = "error:" + headers.get(":error-code", "")
-            value = value if isinstance(value, dict) and value else {"message": headers.get(":error-message", "")}
-        else:
-            name = headers.get(":event-type", "")
-        if name == "chunk" and isinstance(value, dict) and isinstance(value.get("bytes"), str):
-            value = self._unwrapped(value["bytes"])
-        if value is not NOT_JSON:
-            out.append((name, value))
+    def _name(self, headers: bytes) -> tuple[str, str | None]:
+        """(name of the event, message where it is an error) by the headers, of which a stream has few kinds."""
+        known = self._names.get(headers)
+        if known is None:
+            known = _named(_headers(headers))
+            if len(self._names) < NAMES_MAX and len(headers) <= NAME_BYTES_MAX:
+                self._names[headers] = known
+        return known
 
-    def _unwrapped(self, text: str) -> Any:
-        try:
-            return self._value(base64.b64decode(text))
-        except ValueError:
-            self.damaged += 1
-            return NOT_JSON
-
-    def _value(self, payload: bytes) -> Any:
-        value = decoded(payload) if payload else {}
+    def _say(self, name: tuple[str, str | None], value: Any, out: list[tuple[str, Any]]) -> None:
+        kind, message = name
+        if kind == "chunk":
+            value = self._unwrapped(value)
+        elif message is not None:
+            value = decoded(value) if isinstance(value, bytes) else value
+            if value is not NOT_JSON:
+                value = value if isinstance(value, dict) and value else {"message": message}
         if value is NOT_JSON:
             self.damaged += 1
-        return value
+        else:
+            out.append((kind, value))
+
+    def _unwrapped(self, value: Any) -> Any:
+        """What is in the envelope `{"bytes": base64}`; of another value, itself."""
+        plain = _ENVELOPE.fullmatch(value) if isinstance(value, bytes) else None
+        if plain is None:
+            value = decoded(value) if isinstance(value, bytes) else value
+        if plain is None and not (isinstance(value, dict) and isinstance(value.get("bytes"), str)):
+            return value
+        try:
+            return base64.b64decode(plain.group(1) if plain is not None else value["bytes"]) or {}
+        except ValueError:
+            return NOT_JSON
 
 
 class _LongFrame:
@@ -158,6 +172,15 @@ class _LongFrame:
     def values(self) -> list[Any]:
         """The payload's value, in a list; none or two where it is no document."""
         return self._values + self._sieve.finish()
+
+
+def _named(headers: dict[str, str]) -> tuple[str, str | None]:
+    kind = headers.get(":message-type", "event")
+    if kind == "exception":
+        return "exception:" + headers.get(":exception-type", ""), None
+    if kind == "error":
+        return "error:" + headers.get(":error-code", ""), headers.get(":error-message", "")
+    return headers.get(":event-type", ""), None
 
 
 def _headers(data: bytes) -> dict[str, str]:

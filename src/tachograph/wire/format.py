@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from tachograph.wire.exchange import Request
 from tachograph.wire.found import Found
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 
@@ -50,6 +51,8 @@ class Format:
     tokens: the parts, from `found.usage` once everything has come; None where no usage came.
     An event that ends a stream of this format sets `found.terminal`; a stream that closes without one was truncated.
     lines: an answer may be many values, one a line, though its content type does not say so.
+    varying: the texts of which `event` looks at nothing but whether they are empty. Such a format keeps what it
+    understood in Found alone, and replaces there what is nested.
     """
 
     name: str
@@ -59,3 +62,4 @@ class Format:
     event: Callable[[Found, str, Any], bool]
     tokens: Callable[[Found], Tokens | None]
     lines: bool = False
+    varying: Varying | None = None

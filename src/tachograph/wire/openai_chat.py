@@ -24,6 +24,7 @@ from tachograph.wire.openai_usage import (
     take_usage,
     usage_tokens,
 )
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 # Members beside `usage` that hold counts or times, kept with it.
@@ -184,4 +185,10 @@ def request(found: Found, asked: Asked) -> None:
     request_facts(found, asked)
 
 
-CHAT = Format("openai.chat", "chat", matches, request, event, tokens)
+_DELTA = "choices.delta."
+VARYING = Varying(
+    *(_DELTA + member for member in ("content", "content.text", "refusal", "reasoning_content", "reasoning")),
+    *(_DELTA + member for member in ("tool_calls.function.arguments", "function_call.arguments")),
+    "obfuscation",
+)
+CHAT = Format("openai.chat", "chat", matches, request, event, tokens, varying=VARYING)

@@ -13,6 +13,7 @@ from typing import Any
 from tachograph.wire import native_engines, openai_chat
 from tachograph.wire.format import Asked, Format
 from tachograph.wire.found import Found, mapping
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 
@@ -38,4 +39,7 @@ def matches(asked: Asked) -> bool:
     return asked.path.endswith("/completions") and not openai_chat.matches(asked)
 
 
-COMPLETIONS = Format("openai.completions", "text_completion", matches, openai_chat.request, event, tokens)
+COMPLETIONS = Format(
+    *("openai.completions", "text_completion", matches, openai_chat.request, event, tokens),
+    varying=Varying("choices.text", "obfuscation"),
+)

@@ -24,6 +24,7 @@ from tachograph.wire.openai_usage import (
     unit,
     usage_tokens,
 )
+from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
 
 _PATH = re.compile(r"/responses(/(?!input_tokens)[^/]+(/cancel)?)?$|/v1/agent$")
@@ -197,7 +198,8 @@ def _count_matches(asked: Asked) -> bool:
     return bool(_COUNT_PATH.search(asked.path))
 
 
-RESPONSES = Format("openai.responses", "chat", matches, request, event, tokens)
+_VARYING = Varying("delta", "obfuscation", numbered=True)
+RESPONSES = Format("openai.responses", "chat", matches, request, event, tokens, varying=_VARYING)
 # Counting is free: nothing is booked.
 INPUT_TOKENS = Format(
     "openai.input_tokens", "count_tokens", _count_matches, request_facts, _count_event, _counts_nothing

@@ -114,4 +114,4 @@ def request(found: Found, asked: Asked) -> None:
         found.request_model = name(in_path.group(1) or in_path.group(2))
 
 
-UNKNOWN = Format("unknown", "other", matches, request, event, tokens)
+UNKNOWN = Format("unknown", "other", matches, request, event, tokens, varying=CHAT.varying)

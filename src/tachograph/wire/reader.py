@@ -24,6 +24,7 @@ from tachograph.wire.format import Asked, Format, asked
 from tachograph.wire.found import Found, mapping
 from tachograph.wire.headers import read_headers
 from tachograph.wire.providers import provider as provider_of
+from tachograph.wire.repeats import Repeats
 from tachograph.wire.sieve import Sieve
 from tachograph.wire.timing import Timing
 from tachograph.wire.values import decoded
@@ -61,12 +62,14 @@ class Reader:
         self._timing = Timing()
         self._messages = False
         self._opaque = not self._failed and _OPAQUE.match(self._headers.get("content-type", "").lower()) is not None
+        varying = None if self._failed else self.format.varying  # of a failure every event is looked at
         self._body = Body(
             self._headers,
             status,
             self._event,
             lines=self.found.stream_asked is True or self.format.lines,
             array=self.format.name.startswith("gemini."),
+            repeats=None if varying is None else Repeats(varying, self.found, self._timing, self._event),
         )
 
     def feed(self, data: bytes, at_us: int | None = None) -> None:
@@ -126,15 +129,18 @@ class Reader:
 
     # from events to facts
 
-    def _event(self, name: str, value: Any, at_us: int | None) -> None:
+    def _event(self, name: str, value: Any, at_us: int | None) -> bool:
+        """One event; whether it was content."""
         if name != "sent" and (self._failed or _may_fail(value)) and self.found.error_type is None:
             errors.note(self.found, value, self._status, self._headers)
-        if self.format.event(self.found, name, value):
+        content = self.format.event(self.found, name, value)
+        if content:
             self.found.contents = True
             self._timing.content(at_us)
         if len(self.found.tool_ids) > TOOLS_MAX:
             self.found.tool_ids = set(islice(self.found.tool_ids, TOOLS_MAX))
             self.found.flags.add("tool_calls_capped")
+        return content
 
     def _stamped(self) -> datetime | None:
         """When the exchange took place, as its own headers and body say; the door saw no clock."""

@@ -1,8 +1,9 @@
 """Server-sent events: bytes in pieces of any size -> events.
 
 Line ends are CRLF, LF or CR, also mixed and also cut in two. Comments are skipped, several `data:` lines are
-joined, one blank after the colon is dropped. An event over `EVENT_BYTES_MAX` is passed through a `Sieve` while it
-comes, any other line of that length is dropped, so that memory stays bounded whatever comes.
+joined, one blank after the colon is dropped. The value of an event is its text (bytes), not read yet: whoever knows
+the text need not decode it. An event over `EVENT_BYTES_MAX` is passed through a `Sieve` while it comes, any other
+line of that length is dropped, so that memory stays bounded whatever comes.
 What it must never know: what an event means.
 """
 
@@ -11,21 +12,25 @@ from __future__ import annotations
 from typing import Any
 
 from tachograph.wire.sieve import Sieve
-from tachograph.wire.values import NOT_JSON, decoded
 
 EVENT_BYTES_MAX = 128 * 1024
 NAME_BYTES_MAX = 256
 LINE_BYTES = 64  # what holding one more line weighs, beside its bytes
 DOCUMENTS_MAX = 256  # of one event that is too long to hold
+PLAIN_BYTES_MAX = 16 * 1024  # of a piece that is read by whole events
 DONE = "[DONE]"
 
 
 class EventStream:
-    """Feeds on bytes; returns (event name, value) pairs. The value of `[DONE]` is the string "[DONE]"."""
+    """Feeds on bytes; returns (event name, value) pairs. A value is JSON text as bytes, or what a sieve left of it.
+
+    The value of `[DONE]` is the string "[DONE]".
+    """
 
     def __init__(self) -> None:
         self.damaged = 0
         self.cut = False  # an event stream may end anywhere; whether it was whole its last event says
+        self._idle = True  # the next byte begins an event
         self._line = bytearray()
         self._long = False  # inside a line that is not held
         self._after_cr = False
@@ -38,6 +43,26 @@ class EventStream:
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
         """The events that this piece completed."""
         out: list[tuple[str, Any]] = []
+        if not (self._idle and data.endswith(b"\n\n") and len(data) <= PLAIN_BYTES_MAX) or b"\r" in data:
+            self._lines(data, out)
+            return out
+        for event in data[:-2].split(b"\n\n"):  # what nearly all pieces are: whole events, one line of data in each
+            if event.startswith(b"data: {") and b"\n" not in event:
+                out.append(("", event[6:]))
+            elif not self._named(event, out):
+                self._lines(event + b"\n\n", out)
+        return out
+
+    def _named(self, event: bytes, out: list[tuple[str, Any]]) -> bool:
+        """The same with its name in a line before; whether it was one."""
+        head, _, rest = event.partition(b"\n")
+        if not (head.startswith(b"event: ") and rest.startswith(b"data: {")) or b"\n" in rest:
+            return False
+        out.append((head[7 : 7 + NAME_BYTES_MAX].decode("utf-8", "replace"), rest[6:]))
+        return True
+
+    def _lines(self, data: bytes, out: list[tuple[str, Any]]) -> None:
+        """Any piece, line by line."""
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
@@ -60,7 +85,7 @@ class EventStream:
                 self._dispatch(out)
         if rest:
             self._add(rest, out)
-        return out
+        self._idle = not (self._line or self._long or self._data or self._name or self._after_cr or self._sieve)
 
     def finish(self) -> list[tuple[str, Any]]:
         """An event that was not closed by a blank line is still an event: servers forget the last one."""
@@ -146,10 +171,6 @@ class EventStream:
         self._data_bytes, self._name = 0, ""
 
     def _say(self, text: bytes, out: list[tuple[str, Any]]) -> None:
-        value = DONE if text.startswith(b"[DONE]") and text.strip() == b"[DONE]" else decoded(text)
-        if value is not NOT_JSON:
-            out.append((self._name, value))
-        elif text.strip() == b"[DONE]":
-            out.append((self._name, DONE))
-        elif text and not text.isspace():
-            self.damaged += 1
+        bare = text.strip()
+        if bare:
+            out.append((self._name, DONE if bare == b"[DONE]" else text))

@@ -8,7 +8,22 @@ What it must never know: what a content event contains; a clock.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from tachograph.call import ITL_BUCKETS, itl_bucket
+
+
+def _bound_us(bucket: int) -> int:
+    """The longest gap of a bucket of `itl_bucket`, which says so in milliseconds and takes a logarithm for each."""
+    bound = round(2 ** (bucket / 4) * 1000)
+    while itl_bucket((bound + 1) / 1000) <= bucket:
+        bound += 1
+    while itl_bucket(bound / 1000) > bucket:
+        bound -= 1
+    return bound
+
+
+_BOUNDS_US = tuple(_bound_us(bucket) for bucket in range(ITL_BUCKETS - 1))
 
 
 class Timing:
@@ -27,23 +42,27 @@ class Timing:
     def content(self, at_us: int | None) -> None:
         """An event with visible or reasoning content came."""
         self.contents += 1
+        last = self.last_content_us
         if at_us is not None and at_us < 0:  # before it was asked for
             self.clock_skew = True
             at_us = None
-        last, self.last_content_us = self.last_content_us, at_us
+        self.last_content_us = at_us
+        if at_us is None:
+            return
         if self.contents == 1:
             self.first_content_us = at_us
-        elif last is not None and at_us is not None:
+        elif last is not None:
             self._gap(at_us - last)
 
     def _gap(self, gap_us: int) -> None:
         if gap_us < 0:
             self.clock_skew = True
             return
-        self._gaps[itl_bucket(gap_us / 1000)] += 1
+        self._gaps[bisect_left(_BOUNDS_US, gap_us)] += 1
         self._gap_count += 1
         self._gap_sum_us += gap_us
-        self._gap_max_us = max(self._gap_max_us, gap_us)
+        if gap_us > self._gap_max_us:
+            self._gap_max_us = gap_us
 
     @property
     def buffered(self) -> bool:
