@@ -3,28 +3,29 @@
     with tachograph.context(team="search", customer="acme", tags={"tier": "gold"}):
         client.chat.completions.create(...)
 
-In: words of the user, a `traceparent`, W3C baggage. Out: the `Scope` in force. It follows tasks by itself; `threads`
-takes it over to threads and executors. The one state of this room: a context variable, which is what it is for.
+In: words of the user, OpenTelemetry's baggage where the process has it. Out: the `Scope` in force. It follows tasks and
+`asyncio.to_thread` by itself; `threads` takes it over to threads and executors, `baggage` to other services. The one
+state of this room: a context variable, which is what it is for (gevent and eventlet give each greenlet its own).
 What it must never know: HTTP, a provider, where Calls go.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
-from urllib.parse import quote, unquote
+from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from tachograph.call import Call
+from tachograph.capture.sdk.guard import LOG
 
 WORD_CHARS_MAX = 256  # of a value; longer ones are cut
-TAGS_MAX = 32
-BAGGAGE_BYTES_MAX = 8192  # W3C baggage: what every party must pass on
-PREFIX = "tachograph."
+TAGS_MAX = 32  # of a scope; the innermost are kept
 
 # The words of `context` -> the field of Call.
 WORDS: Mapping[str, str] = {
@@ -53,10 +54,25 @@ class Adds(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+class Request(Protocol):
+    """A request that this process serves: who is asking may be known only once it has been routed, or authenticated."""
+
+    def said(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """(values by field of Call, tags) as far as they are known now."""
+        ...
+
+    def say(self, values: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """More is known."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Scope:
     """Who is asking, here and now. values: by field of Call. trace_id, span_id: what caused this, where it is known.
-    totals: what counts the calls made inside.
+
+    totals: what counts the calls made inside. request: what else is known of the request that is being served, which
+    `values` and `tags` win over. owner: the `context` that put this in force. foreign: members of OpenTelemetry's
+    baggage that came from outside and are not trusted.
     """
 
     values: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -64,6 +80,9 @@ class Scope:
     trace_id: str | None = None
     span_id: str | None = None
     totals: tuple[Adds, ...] = ()
+    request: Request | None = None
+    owner: context | None = None
+    foreign: frozenset[str] = frozenset()
 
 
 NOBODY = Scope()
@@ -71,48 +90,117 @@ _SCOPE: ContextVar[Scope] = ContextVar("tachograph.scope", default=NOBODY)
 
 
 def current() -> Scope:
-    """The scope in force."""
+    """The scope in force, with all that is known by now of the request that is being served."""
+    scope = _SCOPE.get()
+    return scope if scope.request is None else resolved(scope)
+
+
+def resolved(scope: Scope) -> Scope:
+    """`scope` with what its request says by now."""
+    if scope.request is None:
+        return scope
+    values, tags = scope.request.said()
+    return dataclasses.replace(
+        scope, values={**values, **scope.values}, tags=fitting({**tags, **scope.tags}), request=None, owner=None
+    )
+
+
+def carried() -> Scope:
+    """The scope in force as it is handed to other threads: its request may go on to say more."""
     return _SCOPE.get()
 
 
 def entered(scope: Scope) -> Token[Scope]:
-    """Put a scope in force; `left` with what this returns ends it."""
+    """Put a scope in force; `left` with what this returns ends it, in the same task."""
     return _SCOPE.set(scope)
 
 
 def left(token: Token[Scope]) -> None:
-    """End a scope. One that ends in another context than it began in (a generator that was closed elsewhere) is gone
-    already.
+    """End a scope."""
+    _SCOPE.reset(token)
+
+
+def attribute(*, tags: Mapping[str, Any] | None = None, **words: Any) -> bool:
+    """Say more about the request that is being served, for all its calls from now on, from anywhere in it: words as in
+    `context`. False, and a warning, where no middleware of ours serves one.
     """
-    try:
-        _SCOPE.reset(token)
-    except ValueError:
-        return
+    values, named = spoken("attribute", words, tags)
+    request = _SCOPE.get().request
+    if request is None:
+        LOG.warning("attribute(%s) is not heard: no TachographMiddleware around this", ", ".join(words) or "tags")
+        return False
+    request.say(values, named)
+    return True
 
 
-def within(
-    scope: Scope,
-    words: Mapping[str, Any],
-    tags: Mapping[str, Any] | None = None,
-    *,
-    totals: Adds | None = None,
-    trace: tuple[str, str] | None = None,
-) -> Scope:
-    """`scope` with more said. A word that is None leaves what was said before. TypeError for an unknown word."""
-    values = dict(scope.values)
-    for word, value in words.items():
+def spoken(
+    where: str, words: Mapping[str, Any], tags: Mapping[str, Any] | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(values by field of Call, tags). A word that is None says nothing. TypeError for what cannot be said."""
+    for word in words:
         if word not in WORDS:
-            raise TypeError(f"context() has no {word!r}: use tags={{{word!r}: ...}} or one of {', '.join(WORDS)}")
-        if value is not None:
-            values[WORDS[word]] = str(value)[:WORD_CHARS_MAX]
-    kept = {
-        **scope.tags,
-        **{str(name)[:WORD_CHARS_MAX]: str(tag)[:WORD_CHARS_MAX] for name, tag in (tags or {}).items()},
-    }
-    if len(kept) > TAGS_MAX:
-        kept = dict(list(kept.items())[-TAGS_MAX:])
-    trace_id, span_id = trace or (scope.trace_id, scope.span_id)
-    return Scope(values, kept, trace_id, span_id, (*scope.totals, totals) if totals is not None else scope.totals)
+            raise TypeError(unknown(where, word))
+    if tags is not None and (not isinstance(tags, Mapping) or len(tags) > TAGS_MAX):
+        raise TypeError(f"{where}(): tags is {type(tags).__name__}: give a dict of at most {TAGS_MAX} texts")
+    values = {WORDS[word]: text(value) for word, value in words.items() if value is not None}
+    return values, {text(name): text(value) for name, value in (tags or {}).items() if value is not None}
+
+
+def unknown(where: str, word: str) -> str:
+    """The one line about a word that nobody knows."""
+    near = difflib.get_close_matches(word, WORDS, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(WORDS)};"
+    return f"{where}() has no word {word!r}: {hint} words of your own go into tags={{{word!r}: ...}}"
+
+
+def text(value: Any) -> str:
+    """A value as it is kept: short, and writable as UTF-8."""
+    kept = str(value)[:WORD_CHARS_MAX]
+    return kept if kept.isascii() else kept.encode("utf-8", "replace").decode()
+
+
+def over(scope: Scope, values: Mapping[str, str], tags: Mapping[str, str], **more: Any) -> Scope:
+    """`scope` with more said. more: other fields of Scope."""
+    return dataclasses.replace(
+        scope, values={**scope.values, **values}, tags=fitting({**scope.tags, **tags}), **{"owner": None, **more}
+    )
+
+
+def fitting(tags: dict[str, str]) -> dict[str, str]:
+    """As many tags as are kept."""
+    return tags if len(tags) <= TAGS_MAX else dict(list(tags.items())[-TAGS_MAX:])
+
+
+class Inside:
+    """`inside(work, ...)` runs work in a scope, and leaves outside what was in force there.
+
+    What the work has entered and not left by its end (a generator between two items) is in force again at the next run.
+    """
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def __call__(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        """What `work` returns."""
+        outside = _SCOPE.get()
+        _SCOPE.set(self.scope)
+        try:
+            return work(*arguments, **named)
+        finally:
+            self.scope = _SCOPE.get()
+            _SCOPE.set(outside)
+
+    async def awaited(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        """What the coroutine of `work` returns."""
+        outside = _SCOPE.get()
+        _SCOPE.set(self.scope)
+        try:
+            return await work(*arguments, **named)
+        finally:
+            self.scope = _SCOPE.get()
+            _SCOPE.set(outside)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,22 +211,26 @@ class context:  # noqa: N801  (it reads as a word at the place of use)
 
     service, environment, region, team, project, feature, customer, user, conversation, prompt_name, prompt_version,
     prompt_hash, experiment, arm: text, or None for "as before". tags: anything else, text to text. Inner ones win.
+    One context may be in force many times at once, in one task or in many. Over a generator it is in force while the
+    generator's own code runs, not while its consumer's does; a `with` inside a generator holds for both, as any `with`.
     """
 
     def __init__(self, *, tags: Mapping[str, Any] | None = None, **words: Any) -> None:
-        within(NOBODY, words, tags)  # what is wrong is told here, not inside the work
-        self._words, self._tags = words, tags
-        self._tokens: list[Token[Scope]] = []
+        self._values, self._tags = spoken("context", words, tags)
+        # Each scope that this has put in force -> what was in force before. One that ends in a task that has never
+        # seen it begin is forgotten with that task.
+        self._outer: WeakKeyDictionary[Scope, Scope] = WeakKeyDictionary()
 
     def __enter__(self) -> Scope:
-        scope = within(current(), self._words, self._tags)
-        self._tokens.append(entered(scope))
+        outer = _SCOPE.get()
+        scope = self._over(outer)
+        _SCOPE.set(scope)
         return scope
 
     def __exit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        left(self._tokens.pop())
+        _SCOPE.set(self._out_of(_SCOPE.get()))
 
     async def __aenter__(self) -> Scope:
         return self.__enter__()
@@ -150,71 +242,98 @@ class context:  # noqa: N801  (it reads as a word at the place of use)
 
     def __call__(self, work: F) -> F:
         """`work`, every run of which is inside this context."""
-        decorated: F = _decorated(work, self._words, self._tags)
-        return decorated
+        if isinstance(work, type) or not callable(work):
+            raise TypeError(f"context() is put over functions, not over {work!r}: put it over its methods")
+        decorated: Any = functools.wraps(work)(_decorated(work, self._inside))
+        return cast(F, decorated)
+
+    def _over(self, outer: Scope) -> Scope:
+        scope = over(outer, self._values, self._tags, owner=self)
+        self._outer[scope] = outer
+        return scope
+
+    def _out_of(self, scope: Scope) -> Scope:
+        """What is in force once this has ended: mostly what was before, but others may have begun since and go on (a
+        generator that is closed late). Where it never began, nothing changes.
+        """
+        owner = scope.owner
+        outer = None if owner is None else owner._outer.get(scope)
+        if owner is None or outer is None:
+            return scope
+        if owner is self:
+            del self._outer[scope]
+            return outer
+        lower = self._out_of(outer)
+        if lower is outer:
+            return scope
+        del owner._outer[scope]
+        return owner._over(lower)
+
+    def _inside(self) -> Inside:
+        return Inside(over(_SCOPE.get(), self._values, self._tags))
 
 
-def _decorated(work: Any, words: Mapping[str, Any], tags: Mapping[str, Any] | None) -> Any:
+def _decorated(work: Any, inside: Callable[[], Inside]) -> Any:
     if inspect.isasyncgenfunction(work):
+        return _async_generator(work, inside)
+    if inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(type(work).__call__):
 
-        @functools.wraps(work)
-        async def stream(*arguments: Any, **named: Any) -> Any:
-            with context(tags=tags, **words):
-                async for item in work(*arguments, **named):
-                    yield item
-
-        return stream
-    if inspect.iscoroutinefunction(work):
-
-        @functools.wraps(work)
         async def awaited(*arguments: Any, **named: Any) -> Any:
-            with context(tags=tags, **words):
-                return await work(*arguments, **named)
+            return await inside().awaited(work, *arguments, **named)
 
         return awaited
     if inspect.isgeneratorfunction(work):
+        return _generator(work, inside)
 
-        @functools.wraps(work)
-        def generated(*arguments: Any, **named: Any) -> Any:
-            with context(tags=tags, **words):
-                yield from work(*arguments, **named)
-
-        return generated
-
-    @functools.wraps(work)
     def plain(*arguments: Any, **named: Any) -> Any:
-        with context(tags=tags, **words):
-            return work(*arguments, **named)
+        return inside()(work, *arguments, **named)
 
     return plain
 
 
-def to_baggage(scope: Scope | None = None) -> str:
-    """The scope as a W3C `baggage` header, for calls to one's own services. What does not fit is left out."""
-    scope = current() if scope is None else scope
-    members = [f"{PREFIX}{field}={quote(value)}" for field, value in scope.values.items()]
-    members += [f"{PREFIX}tags.{quote(name)}={quote(value)}" for name, value in scope.tags.items()]
-    text = ""
-    for member in members:
-        longer = f"{text},{member}" if text else member
-        if len(longer) <= BAGGAGE_BYTES_MAX:
-            text = longer
-    return text
+def _generator(work: Any, inside: Callable[[], Inside]) -> Any:
+    """The generator's steps are inside; whatever is sent or thrown to it is handed on."""
+
+    def generated(*arguments: Any, **named: Any) -> Generator[Any, Any, Any]:
+        run = inside()
+        body = run(work, *arguments, **named)
+        step, told = body.send, None
+        try:
+            while True:
+                try:
+                    item = run(step, told)
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    step, told = body.send, (yield item)
+                except GeneratorExit:
+                    raise
+                except BaseException as failure:
+                    step, told = body.throw, failure
+        finally:
+            run(body.close)
+
+    return generated
 
 
-def from_baggage(header: str, scope: Scope | None = None) -> Scope:
-    """What a `baggage` header says of who is asking, over `scope`. Members of others are not ours to read."""
-    scope = current() if scope is None else scope
-    fields = set(WORDS.values())
-    values, tags = dict(scope.values), dict(scope.tags)
-    for member in header[:BAGGAGE_BYTES_MAX].split(","):
-        name, equals, value = member.partition(";")[0].partition("=")
-        name = name.strip()
-        if not equals or not name.startswith(PREFIX):
-            continue
-        field, value = name[len(PREFIX) :], unquote(value.strip())[:WORD_CHARS_MAX]
-        if field in fields:
-            values[field] = value
-        elif field.startswith("tags.") and len(tags) < TAGS_MAX:
-            tags[unquote(field[len("tags.") :])] = value
-    return dataclasses.replace(scope, values=values, tags=tags)
+def _async_generator(work: Any, inside: Callable[[], Inside]) -> Any:
+    async def stream(*arguments: Any, **named: Any) -> AsyncGenerator[Any, Any]:
+        run = inside()
+        body = run(work, *arguments, **named)
+        step, told = body.asend, None
+        try:
+            while True:
+                try:
+                    item = await run.awaited(step, told)
+                except StopAsyncIteration:
+                    return
+                try:
+                    step, told = body.asend, (yield item)
+                except GeneratorExit:
+                    raise
+                except BaseException as failure:
+                    step, told = body.athrow, failure
+        finally:
+            await run.awaited(body.aclose)
+
+    return stream
