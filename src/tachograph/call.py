@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -288,7 +289,11 @@ def to_dict(call: Call) -> dict[str, Any]:
 
 def to_json(call: Call) -> str:
     """One line of JSON. Null fields are kept, so that every line has the same keys."""
-    return json.dumps(to_dict(call), ensure_ascii=False, separators=(",", ":"))
+    members = [
+        null if value is None else key + (_JSON.get(type(value)) or _json)(value)
+        for value, key, null in zip(_values(call), _KEYS, _NULLS, strict=True)
+    ]
+    return "{" + "".join(members)[1:] + "}"
 
 
 def from_dict(values: Mapping[str, Any]) -> Call:
@@ -302,11 +307,39 @@ def from_dict(values: Mapping[str, Any]) -> Call:
     return Call(**{name: typed(BY_NAME[name], value) for name, value in values.items()})
 
 
+_values = operator.attrgetter(*(column.name for column in COLUMNS))
+_KEYS = [f',"{column.name}":' for column in COLUMNS]
+_NULLS = [key + "null" for key in _KEYS]
+
+
+def _json(value: Any) -> str:
+    """As `json.dumps` of the dictionary would write it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json_number(value: float) -> str:
+    return float.__repr__(value) if math.isfinite(value) else _json(value)
+
+
+# A line a call is written in the user's process: by type, this takes a third of what going through `to_dict` takes.
+_JSON: dict[type, Any] = {
+    str: json.encoder.encode_basestring,
+    int: int.__repr__,
+    float: _json_number,
+    bool: lambda value: "true" if value else "false",
+    datetime: lambda value: f'"{_plain(Kind.TIME, value)}"',
+    Decimal: lambda value: f'"{value:f}"',
+    dict: lambda value: _json(value) if value else "{}",
+    tuple: lambda value: _json(value) if value else "[]",
+}
+
+
 def _plain(kind: Kind, value: Any) -> Any:
     if value is None:
         return None
     if kind is Kind.TIME:
-        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
     if kind is Kind.MONEY:
         return format(value, "f")
     if kind is Kind.WORDS:
