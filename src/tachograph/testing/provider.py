@@ -1,8 +1,9 @@
 """A simulated provider: the model APIs of ten vendors on one port, whose true counts are known.
 
 In: HTTP requests of the real client libraries; what shall happen to one stands in its text as `scenario:<name>`, or in
-the header `x-scenario` (`SCENARIOS` has the names and the truth). Out: the answers of that vendor, and in `served` what
-each request really was.
+the header `x-scenario` (`SCENARIOS` has the names and the truth); what befalls only a first attempt is known by what
+the client says of its attempts, or by `ticket:<word>` in the text. Out: the answers of that vendor, and in `served`
+what each request really was.
 What it must never know: a clock; how long an answer takes is told by argument.
 Why: the only thing that instrumentation, gateways and readers can be held against is a provider that cannot err.
 
@@ -35,7 +36,7 @@ from tachograph.testing import provider_bedrock as bedrock
 from tachograph.testing import provider_google as google
 from tachograph.testing import provider_openai as openai
 from tachograph.testing import provider_others as others
-from tachograph.testing.provider_truth import SCENARIOS, Answer, Asked, Scenario, Truth
+from tachograph.testing.provider_truth import SCENARIOS, Answer, Asked, Scenario, Truth, ticket
 
 __all__ = ["SCENARIOS", "Provider", "Scenario", "Served", "Truth", "answer", "request_body"]
 
@@ -124,6 +125,7 @@ class Provider:
         self.served: list[Served] = []
         self._lock = threading.Lock()
         self._asked = 0
+        self._tickets: set[str] = set()
         self._first_seconds, self._gap_seconds = first_seconds, gap_seconds
         self._server = _Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -163,12 +165,20 @@ class Provider:
             self._asked += 1
             number = self._asked
         text = body.decode("utf-8", "replace")
-        asked = Asked(number=number, path=path, headers=headers, text=text, body=_object(text))
+        seen = self._seen(ticket(text))
+        asked = Asked(number=number, path=path, headers=headers, text=text, seen=seen, body=_object(text))
         given, served = answer(asked)
         if served is not None:
             with self._lock:
                 self.served.append(served)
         return given
+
+    def _seen(self, word: str | None) -> bool:
+        with self._lock:
+            before = word in self._tickets
+            if word is not None:
+                self._tickets.add(word)
+            return before
 
     def wait(self, piece: int) -> None:
         """Let the time pass that stands before the piece of this number."""

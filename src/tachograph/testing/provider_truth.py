@@ -124,17 +124,22 @@ _ASKED_FOR = re.compile(r"scenario[:=]\s?([a-z0-9_]+)")
 _TOOL_RESULT = re.compile(
     r'"role":\s?"tool"|"type":\s?"(?:tool_result|function_call_output)"|"(?:functionResponse|function_response|toolResult)"'
 )
+_TICKET = re.compile(r"ticket:(\w+)")
 _ATTEMPT = re.compile(r"attempt=(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request as the provider got it. number: how many came before it, plus one. headers: lower-case names."""
+    """One request as the provider got it. number: how many came before it, plus one. headers: lower-case names.
+
+    seen: its ticket (`ticket:<word>` in its text) came before.
+    """
 
     number: int
     path: str
     headers: dict[str, str] = field(default_factory=dict)
     text: str = ""
+    seen: bool = False
     body: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,9 +154,10 @@ class Asked:
 
     @property
     def repeated(self) -> bool:
-        """Whether the client says that this is not its first attempt."""
+        """Whether this is not the client's first attempt: it says so itself, or the ticket of its request was seen."""
         attempt = _ATTEMPT.search(self.headers.get("amz-sdk-request", ""))
-        return self.headers.get("x-stainless-retry-count", "0") != "0" or (attempt is not None and attempt[1] != "1")
+        told = self.headers.get("x-stainless-retry-count", "0") != "0" or (attempt is not None and attempt[1] != "1")
+        return told or self.seen
 
     @property
     def fails(self) -> bool:
@@ -172,6 +178,12 @@ class Answer:
     cut: bool = False
     response_id: str | None = None
     response_model: str | None = None
+
+
+def ticket(text: str) -> str | None:
+    """The word by which a request is known again when it is asked again; None where it has none."""
+    found = _TICKET.search(text)
+    return found[1] if found else None
 
 
 def dated(model: str) -> str:
