@@ -8,7 +8,6 @@ read. Bodies in chunks urllib3 reads past it; there its two methods for one chun
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -172,13 +171,14 @@ def _answered_here(response: Any, watch: Watch, tap: Tapping) -> None:
 
 
 def _tapping(guard: Guard) -> Tapping:
-    @functools.lru_cache(maxsize=16)
-    def kind_of(kind: Any) -> type:
-        return _tapped(guard, kind)
+    kinds: dict[Any, type] = {}  # one or two: a class of ours for each class of theirs
 
     def tap(response: Any, watch: Watch) -> None:
+        kind = type(response)
+        if kind not in kinds:
+            kinds[kind] = _tapped(guard, kind)
         setattr(response, _TAP, _Tap(watch))
-        response.__class__ = kind_of(type(response))
+        response.__class__ = kinds[kind]
 
     return tap
 
