@@ -1,75 +1,140 @@
 """Which attempts belong to one request: client libraries try again, and each attempt is a Call.
 
 In: an attempt's headers, and what it asks; then whether it failed in a way that is tried again. Out: (operation_id,
-attempt). A library that names the request in a header is believed; else the next equal request soon after a failure is
-the next attempt of the same.
+attempt). A library that names the request in a header, or counts its attempts in one, is believed; else the next equal
+request soon after a failure, from the same thread, is the next attempt of the same.
 What it must never know: a provider, a clock: the time is told.
+
+Locks are reentrant: an attempt may end in a finalizer, and that may run inside any of our lines.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import threading
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Mapping
 
-WAITING_MAX = 1024  # failed requests that may be tried again
+WAITING_MAX = 1024  # questions that failed and may be asked again
+ANSWERS_MAX = 4096  # answers that are remembered
 AGAIN_SECONDS_MAX = 120.0  # so long a library waits at most before it tries again
 ENDS_BYTES = 4096  # of a body, at each end: what two requests are compared by
 # Statuses that client libraries try again.
 AGAIN = frozenset((408, 409, 425, 429, 498, 499))
 _NAMES = ("amz-sdk-invocation-id", "idempotency-key", "x-idempotency-key")
+_COUNTED = "x-stainless-retry-count"  # openai, anthropic, groq, together, ...: 0 for the first attempt
+
+_Waiting = tuple[str, int, float]  # operation, its attempt that failed, when
 
 
 class Operations:
     """Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[Hashable, tuple[str, int, float]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._waiting: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
         self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
+        _follow_forks(self)
 
     def begin(self, headers: Mapping[str, str], key: Hashable, at_seconds: float) -> tuple[str, int]:
         """The operation that an attempt belongs to, and which attempt of it this is; 0 is the first."""
         for name in _NAMES:
             if name in headers:
-                return headers[name][:128], self._again(headers[name], at_seconds)[1]
-        if self._failed:
-            known, attempt = self._again(key, at_seconds)
+                named = _named(headers[name])
+                return named, self._again(named, None, at_seconds)[1]
+        counted = headers.get(_COUNTED)
+        if self._waiting and counted != "0":
+            known, attempt = self._again(key, counted, at_seconds)
             if known:
                 return known, attempt
         return f"{self._prefix}{next(self._numbers):x}", 0
 
     def failed(self, key: Hashable, operation_id: str, attempt: int, at_seconds: float) -> None:
         """This attempt will perhaps be tried again."""
+        where = key if operation_id.startswith(self._prefix) else operation_id
         with self._lock:
-            self._failed[key] = self._failed[operation_id] = (operation_id, attempt, at_seconds)
-            while len(self._failed) > 2 * WAITING_MAX:
-                self._failed.popitem(last=False)
+            waiting = self._waiting.setdefault(where, deque(maxlen=WAITING_MAX))
+            waiting.append((operation_id, attempt, at_seconds))
+            self._waiting.move_to_end(where)
+            while len(self._waiting) > WAITING_MAX:
+                self._waiting.popitem(last=False)
 
-    def _again(self, key: Hashable, at_seconds: float) -> tuple[str, int]:
+    def _again(self, key: Hashable, counted: str | None, at_seconds: float) -> tuple[str, int]:
+        """The operation that goes on with this attempt: of equal ones that which counts the same, else the oldest."""
         with self._lock:
-            operation_id, attempt, failed_at = self._failed.pop(key, ("", -1, at_seconds))
-            self._failed.pop(operation_id, None)
-        if not operation_id or at_seconds - failed_at > AGAIN_SECONDS_MAX:
-            return "", 0
-        return operation_id, attempt + 1
+            waiting = self._waiting.get(key)
+            while waiting and at_seconds - waiting[0][2] > AGAIN_SECONDS_MAX:
+                waiting.popleft()
+            if not waiting:
+                self._waiting.pop(key, None)
+                return "", 0
+            chosen = next((each for each in waiting if str(each[1] + 1) == counted), waiting[0])
+            waiting.remove(chosen)
+            if not waiting:
+                del self._waiting[key]
+        return chosen[0], chosen[1] + 1
 
     def _renew(self) -> None:
-        """Ids that no other process gives: also a forked one."""
+        """Ids that no other process gives, and a lock that nobody holds: also in a forked one."""
         self._prefix, self._numbers = os.urandom(6).hex() + "-", itertools.count(1)
+        self._lock = threading.RLock()
+        self._waiting.clear()
 
 
-def key_of(url: str, body: bytes) -> Hashable:
-    """What makes two requests the same question."""
+class Answers:
+    """Answers that were told already, by name: an answer may be fetched as often as one likes, and counts once."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, None] = OrderedDict()
+        self._renew()
+        _follow_forks(self)
+
+    def first(self, name: str | None) -> bool:
+        """Whether this is the first time. What has no name cannot be known again."""
+        if name is None:
+            return True
+        with self._lock:
+            if name in self._names:
+                return False
+            self._names[name] = None
+            if len(self._names) > ANSWERS_MAX:
+                self._names.popitem(last=False)
+        return True
+
+    def _renew(self) -> None:
+        self._lock = threading.RLock()
+
+
+def _follow_forks(told: Operations | Answers) -> None:
+    """A hook cannot be taken back: it holds nothing but a weak reference."""
+    weak = weakref.ref(told)
+
+    def forked() -> None:
+        found = weak()
+        if found is not None:
+            found._renew()
+
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=forked)
+
+
+def _named(text: str) -> str:
+    """The name that a header gives a request, as an id: what a header says does not leave the process."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def key_of(url: str, body: bytes, length: str | None = None) -> Hashable:
+    """What makes two requests the same question. length: as stated, of a body that is not known."""
+    where = (threading.get_ident(), url)
+    if not body:
+        return hash((where, length))
     if len(body) <= 2 * ENDS_BYTES:
-        return hash((url, body))
-    return hash((url, len(body), body[:ENDS_BYTES], body[-ENDS_BYTES:]))
+        return hash((where, body))
+    return hash((where, len(body), body[:ENDS_BYTES], body[-ENDS_BYTES:]))
 
 
 def tried_again(status: int | None) -> bool:
-    """Whether libraries try again after such an end; None: no answer came."""
+    """Whether libraries try again after such an answer; None: none came."""
     return status is None or status in AGAIN or status >= 500

@@ -8,9 +8,11 @@ What it must never know: answers, a clock.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from enum import Enum
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 from tachograph import wire
 from tachograph.wire.format import asked
@@ -19,6 +21,10 @@ from tachograph.wire.providers import provider as provider_of
 HEAD_BYTES = 64 * 1024  # so much of a body is looked at for its shape, at each end
 _MARKS = (b'"messages"', b'"input"', b'"prompt"', b'"contents"', b'"query"', b'"texts"', b'"inputs"')
 _FORMATS = tuple(form for form in wire.FORMATS if form is not wire.FORMATS[-1])  # the last matches everything
+# Answers that are fetched: made in the background, or by the batch.
+_FETCHED = re.compile(r"/responses/[^/?]+/?(\?|$)|/results/?(\?|$)|/files/[^/?]+/content/?(\?|$)")
+_CANCELLED = re.compile(r"/responses/[^/?]+/cancel/?(\?|$)")
+_PORTS = {"http": 80, "https": 443}
 
 
 class Verdict(Enum):
@@ -33,24 +39,26 @@ class Recogniser:
     """hosts: host (or host:port) -> provider, "" where that is not known; these serve models whatever the path."""
 
     def __init__(self, hosts: Mapping[str, str] | None = None) -> None:
-        self._hosts = {host.lower(): provider for host, provider in (hosts or {}).items()}
+        self._hosts = {_host(host): provider for host, provider in (hosts or {}).items()}
         self._verdict = functools.lru_cache(maxsize=4096)(self._judged)
 
-    def recognise(self, method: str, url: str, body: bytes) -> tuple[bool, str | None]:
-        """(is it a call to a model?, the provider that was told). body: empty where it is not known yet."""
+    def recognise(
+        self, method: str, url: str, body: bytes, members: Mapping[str, Any] | None = None
+    ) -> tuple[bool, str | None]:
+        """(is it a call to a model?, the provider that was told). body: empty where it is not known yet. members: the
+        plain fields of a form.
+        """
+        if method != "POST" and not is_fetched(method, url):
+            return False, None
         verdict, provider = self._verdict(method, url.partition("?")[0])
         if verdict is Verdict.SHAPE:
-            return _shaped(body), provider
+            return ("model" in members if members is not None else _shaped(body)), provider
         return verdict is Verdict.YES, provider
 
     def _judged(self, method: str, url: str) -> tuple[Verdict, str | None]:
         request = asked(wire.Request(url, method), {})
-        try:
-            port = urlsplit(url).port
-        except ValueError:
-            port = None
-        told = self._hosts.get(f"{request.host}:{port}", self._hosts.get(request.host))
-        known = _may_answer(method, request.path) and any(form.matches(request) for form in _FORMATS)
+        told = self._hosts.get(f"{request.host}:{_port(url)}", self._hosts.get(request.host))
+        known = any(form.matches(request) for form in _FORMATS)
         if told is not None:
             return (Verdict.YES if known or method == "POST" else Verdict.NO), told or None
         if not known:
@@ -60,9 +68,34 @@ class Recogniser:
         return (Verdict.SHAPE if method == "POST" else Verdict.NO), None
 
 
-def _may_answer(method: str, path: str) -> bool:
-    """Models answer a POST; what was asked in the background is fetched later. All else lists and manages."""
-    return method == "POST" or (method == "GET" and ("/responses/" in path or path.endswith("/results")))
+def is_fetched(method: str, url: str) -> bool:
+    """Whether this asks for an answer that was made before, and may be asked for again: no attempt at a model."""
+    return (method == "GET" and _FETCHED.search(url) is not None) or (
+        method == "POST" and "/cancel" in url and _CANCELLED.search(url) is not None
+    )
+
+
+def _host(told: str) -> str:
+    """As people write hosts: with a scheme, a path, brackets, in capitals."""
+    parts = _split(told if "://" in told else "//" + told)
+    if parts is None:
+        return told.lower()
+    host = (parts.hostname or "").lower()
+    return f"{host}:{parts.port}" if parts.port is not None else host
+
+
+def _port(url: str) -> int | None:
+    parts = _split(url)
+    return None if parts is None else parts.port or _PORTS.get(parts.scheme)
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, parts.hostname
+    except ValueError:
+        return None
+    return parts
 
 
 def _shaped(body: bytes) -> bool:

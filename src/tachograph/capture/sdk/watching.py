@@ -21,12 +21,17 @@ from typing import Any
 from tachograph import wire
 from tachograph.call import Call, derive_id
 from tachograph.capture.sdk.context import Scope, current
-from tachograph.capture.sdk.operations import Operations, key_of, tried_again
-from tachograph.capture.sdk.recognise import Recogniser
+from tachograph.capture.sdk.credential import credential_of
+from tachograph.capture.sdk.ending import end_of
+from tachograph.capture.sdk.hiding import Hidden
+from tachograph.capture.sdk.operations import Answers, Operations, key_of, tried_again
+from tachograph.capture.sdk.recognise import Recogniser, is_fetched
+from tachograph.capture.sdk.usage import Deployments, is_refusal
 from tachograph.version import VERSION
 
 Deliver = Callable[[Sequence[Call]], None]
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_TRIED_AGAIN = frozenset((wire.End.TIMEOUT, wire.End.NETWORK, wire.End.PROTOCOL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,17 @@ class Observer:
         circumstances: Circumstances | None = None,
         *,
         price: Callable[[Call], None] | None = None,
+        include_usage: bool = False,
     ) -> None:
-        """deliver: takes finished calls, from any thread, and never waits. price: writes what a call cost, where the
-        process asks to know at once.
+        """deliver: takes finished calls, from any thread, and never waits; also from a finalizer, which may run inside
+        `deliver` itself: no lock that is not reentrant. price: writes what a call cost, where the process asks to know
+        at once; the same holds for it. include_usage: ask for the usage of streams where the caller did not.
         """
         self.deliver, self.price = deliver, price
         self.recogniser = recogniser or Recogniser()
         self.circumstances = circumstances or Circumstances()
-        self.operations = Operations()
+        self.operations, self.answers = Operations(), Answers()
+        self.deployments = Deployments() if include_usage else None
         self.hashed = lru_cache(maxsize=4096)(self._hashed)
 
     def begin(
@@ -73,9 +81,10 @@ class Observer:
     ) -> Watch | None:
         """A request that is about to be sent; None where it is no call to a model.
 
-        transport: name of the client package. headers: names in lower case. members: of a form, its plain fields.
+        transport: name of the client package. method: in capitals. headers: names in lower case. body: empty where it
+        is not known before it is sent. members: of a form, its plain fields.
         """
-        known, provider = self.recogniser.recognise(method, url, body)
+        known, provider = self.recogniser.recognise(method, url, body, members)
         if not known:
             return None
         return Watch(self, transport, wire.Request(url, method, headers, body, members), provider)
@@ -85,24 +94,43 @@ class Observer:
 
 
 class Watch:
-    """One attempt. `answered` once, `piece` for each piece of the body, then one of `complete`, `failed`, `closed`;
-    whatever is told after that is not heard.
+    """One attempt: `answered` once, `piece` for each piece of the body, then one of `complete`, `failed`, `closed`,
+    from whatever thread; whatever is told after that is not heard. What fails in here makes it deaf: half a record is
+    none.
+
+    A transport that can change what it sends and hands on does more, and only where `asks` is true (`include_usage`):
+
+    * send `request.body`, which asks for the usage of the stream, with its own `content-length`, and with
+      `accept-encoding: identity`;
+    * where the answer's status is in `usage.REFUSALS`, read its body, up to `usage.REFUSAL_BYTES_MAX`: where
+      `refused(body)`, send the request again as the caller made it, with this same watch; else hand the body on as it
+      is;
+    * hand on what `pass_on(piece)` returns in place of each piece (nothing where that is empty), and `rest()` at the
+      end, before `complete`. `held` are the bytes that have not been handed on: where `pass_on` fails, `held + piece`
+      is what the caller gets.
+
+    `pass_on` and `rest` may be called always; where nothing is hidden they return what came.
     """
 
     __slots__ = (
+        "_asked",
         "_attempt",
         "_began_ns",
+        "_body",
         "_cause",
+        "_hidden",
         "_key",
         "_observer",
+        "_open",
         "_operation_id",
         "_provider",
         "_reader",
+        "_redirected",
         "_scope",
         "_source",
         "_started_at",
         "_status",
-        "done",
+        "held",
         "request",
     )
 
@@ -111,22 +139,83 @@ class Watch:
         self._source = f"sdk {VERSION} {transport}"
         self._scope: Scope = current()
         self._cause = _cause(self._scope)
-        self._key = key_of(request.url, request.body)
+        self._key = key_of(request.url, request.body, request.headers.get("content-length"))
         self._reader: wire.Reader | None = None
+        self._hidden: Hidden | None = None
         self._status: int | None = None
-        self.done = False
+        self._redirected = False
+        self.held = b""
+        self._open = [True]  # whoever pops it ends it: two threads may try
+        self._body = request.body  # the caller's
+        self._asked = False
+        if observer.deployments is not None:
+            changed = observer.deployments.asking(request.url, request.body, provider)
+            if changed is not None:
+                request.body, self._asked = changed, True
         self._started_at, self._began_ns = datetime.now(UTC), time.perf_counter_ns()
         self._operation_id, self._attempt = observer.operations.begin(request.headers, self._key, self._began_ns / 1e9)
 
+    @property
+    def asks(self) -> bool:
+        """Whether `request.body` is ours: not what the caller sends, but one that asks for the usage."""
+        return self._asked
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended: nothing more is heard."""
+        return not self._open
+
+    def refused(self, body: bytes) -> bool:
+        """The answer to what we asked is an error. True: because of what we asked; the caller's own is sent next, here
+        and from now on.
+        """
+        if not (self._asked and is_refusal(body)):
+            return False
+        self._asked, self.request.body = False, self._body
+        assert self._observer.deployments is not None
+        self._observer.deployments.refused(self.request.url, self._body)
+        return True
+
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Status and headers have come."""
-        self._status = status
-        self._reader = self._read(status, headers)
+        try:
+            self._status = status
+            self._redirected = status in _REDIRECTS and "location" in headers
+            self._reader = self._read(status, headers)
+            if self._asked and status == 200 and _is_plain_stream(headers):
+                self._hidden = Hidden()
+        except BaseException:
+            self._open.clear()
+            raise
 
     def piece(self, data: bytes) -> None:
         """A piece of the body, as it travelled."""
-        if self._reader is not None and not self.done:
-            self._reader.feed(data, (time.perf_counter_ns() - self._began_ns) // 1000)
+        reader = self._reader
+        if reader is not None and self._open:
+            try:
+                reader.feed(data, (time.perf_counter_ns() - self._began_ns) // 1000)
+            except BaseException:
+                self._open.clear()
+                raise
+
+    def pass_on(self, data: bytes) -> bytes:
+        """`piece`, and what the caller gets of it."""
+        hidden = self._hidden
+        try:
+            self.piece(data)
+            if hidden is None:
+                return data
+            visible = hidden.feed(data)
+            self.held = hidden.held
+            return visible
+        except BaseException:
+            self._hidden = None
+            raise
+
+    def rest(self) -> bytes:
+        """What the caller gets at the end of the body."""
+        hidden, self._hidden, self.held = self._hidden, None, b""
+        return b"" if hidden is None else hidden.rest()
 
     def complete(self) -> None:
         """The body has come to its end."""
@@ -151,24 +240,53 @@ class Watch:
         )
 
     def _end(self, end: wire.End) -> None:
-        if self.done:
+        try:
+            self._open.pop()  # first: what fails below must not be tried again by whoever closes
+        except IndexError:
             return
-        self.done = True  # first: what fails below must not be tried again by whoever closes
         now_ns = time.perf_counter_ns()
         reader = self._reader or self._read(None, {})
-        calls = reader.close((now_ns - self._began_ns) // 1000, end)
         self._reader = None
-        if tried_again(self._status) and end is not wire.End.CLIENT_GONE:
+        calls = reader.close((now_ns - self._began_ns) // 1000, end)
+        if end in _TRIED_AGAIN or (end is wire.End.COMPLETE and tried_again(self._status)):
             self._observer.operations.failed(self._key, self._operation_id, self._attempt, now_ns / 1e9)
+        calls = [call for call in calls if self._counts(call)]
         for call in calls:
             self._complete(call)
-        if self._observer.price is not None:
+        if len(calls) > 1:  # results of a batch: one answer, and not attempts of one request
             for call in calls:
-                self._observer.price(call)
-        for totals in self._scope.totals:
-            for call in calls:
-                totals.add(call)
-        self._observer.deliver(calls)
+                call.operation_id, call.attempt = None, 0
+        self._tell(calls)
+
+    def _tell(self, calls: list[Call]) -> None:
+        """A price or a total that fails does not keep a call from being delivered."""
+        try:
+            if self._observer.price is not None:
+                for call in calls:
+                    self._observer.price(call)
+            for totals in self._scope.totals:
+                for call in calls:
+                    totals.add(call)
+        finally:
+            if calls:
+                self._observer.deliver(calls)
+
+    def _counts(self, call: Call) -> bool:
+        """Whether this is an attempt at a model. Not one: the way to another URL, which is the next request and counts;
+        a look whether an answer is ready; an answer that was told already.
+        """
+        if self._redirected:
+            return False
+        answers, fetched = self._observer.answers, is_fetched(self.request.method, self.request.url)
+        if not fetched:
+            if call.usage_source == "reported" and call.api == "openai.responses":  # these alone can be fetched again
+                answers.first(call.response_id)
+            return True
+        if call.status is None or call.status >= 400 or "pending" in call.flags:
+            return False
+        if call.response_id is None and call.usage_source == "missing" and call.error_type is None:
+            return False  # a file without results
+        return answers.first(call.response_id or call.request_id)
 
     def _complete(self, call: Call) -> None:
         """Ids, who asked, and what recorded it."""
@@ -183,7 +301,8 @@ class Watch:
         if scope.tags:
             call.tags = dict(scope.tags)
         if circumstances.secret:
-            call.api_key_id = self._credential()
+            credential = credential_of(self.request.url, self.request.headers)
+            call.api_key_id = self._observer.hashed(credential) if credential else None
             if circumstances.hash_user and call.user_id:
                 call.user_id = self._observer.hashed(call.user_id)
         if not call.trace_id:  # the request had no `traceparent` of its own
@@ -191,38 +310,18 @@ class Watch:
         call.span_id = os.urandom(8).hex()
         call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + call.span_id))
 
-    def _credential(self) -> str | None:
-        for name in _CREDENTIALS:
-            value = self.request.headers.get(name)
-            if value:
-                return self._observer.hashed(value.removeprefix("Bearer "))
-        return None
+
+def _is_plain_stream(headers: Mapping[str, str]) -> bool:
+    """Whether the answer is server-sent events that can be read as they are; what is packed is left alone."""
+    packed = headers.get("content-encoding", "identity").lower() not in ("", "identity")
+    return not packed and "event-stream" in headers.get("content-type", "").lower()
 
 
 def _cause(scope: Scope) -> tuple[str, str | None]:
     """(trace, span above): of the span that OpenTelemetry has open, else of the scope, else a new trace."""
-    opentelemetry = sys.modules.get("opentelemetry.trace")
-    if opentelemetry is not None:
-        span = opentelemetry.get_current_span().get_span_context()
+    current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if current_span is not None:
+        span = current_span().get_span_context()
         if span.is_valid:
             return f"{span.trace_id:032x}", f"{span.span_id:016x}"
     return scope.trace_id or os.urandom(16).hex(), scope.span_id
-
-
-# Names of exceptions, of whatever client: no client need be there for us to know them.
-_TIMEOUTS = frozenset(("TimeoutException", "TimeoutError", "Timeout", "ReadTimeoutError", "ConnectTimeoutError"))
-_BROKEN = frozenset(("ProtocolError", "DecodingError", "ContentDecodingError", "InvalidChunkLength", "DecodeError"))
-_GONE = (GeneratorExit, KeyboardInterrupt, SystemExit)
-_CUT = ("incomplete", "disconnected", "closed", "reset", "aborted", "not enough data")
-
-
-def end_of(failure: BaseException) -> wire.End:
-    """How an attempt ended that raised this."""
-    names = {kind.__name__ for kind in type(failure).__mro__}
-    if isinstance(failure, _GONE) or "CancelledError" in names:
-        return wire.End.CLIENT_GONE
-    if names & _TIMEOUTS or any(name.endswith("Timeout") for name in names):
-        return wire.End.TIMEOUT
-    if names & _BROKEN and not any(word in str(failure).lower() for word in _CUT):
-        return wire.End.PROTOCOL
-    return wire.End.NETWORK

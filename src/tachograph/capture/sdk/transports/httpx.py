@@ -2,17 +2,19 @@
 
 openai >= 3, anthropic >= 1, google-genai, mistralai and huggingface_hub use httpx2; groq, together, cohere and older
 clients httpx. The two have one shape. The body is watched where it comes off the connection: still encoded, piece by
-piece.
+piece. Transports of other kinds (mocks, ASGI apps) send nothing to anybody and are not watched.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
+from tachograph.capture.sdk.usage import REFUSAL_BYTES_MAX, REFUSALS
 from tachograph.capture.sdk.watching import Observer, Watch
 
 PACKAGES = ("httpx", "httpx2")
@@ -20,47 +22,69 @@ PACKAGES = ("httpx", "httpx2")
 
 def patch(package: ModuleType, patches: Patches) -> None:
     """Wrap one of the two packages."""
+    patches.wrap(package.HTTPTransport, "handle_request", functools.partial(_sync, package, patches))
+    patches.wrap(package.AsyncHTTPTransport, "handle_async_request", functools.partial(_asynchronous, package, patches))
+
+
+def _sync(package: ModuleType, patches: Patches, original: Any) -> Any:
     observer, guard, name = patches.observer, patches.guard, package.__name__
-    watched, watched_async = _streams(package, guard)
+    # httpx wants bodies to be of its own classes
+    watched: Any = type("WatchedStream", (WatchedStream, package.SyncByteStream), {})
+    replayed: Any = type("ReplayedStream", (ReplayedStream, package.SyncByteStream), {})
 
-    def sync(original: Any) -> Any:
-        def handle_request(transport: Any, request: Any) -> Any:
-            watch = guard(_begin, observer, name, request) if patches.active else None
-            if watch is None:
-                return original(transport, request)
-            try:
-                response = original(transport, request)
-            except BaseException as failure:
-                guard(watch.failed, failure)
-                raise
-            guard(_attach, watch, response, watched)
-            return response
+    def handle_request(transport: Any, request: Any) -> Any:
+        watch = guard(_begin, observer, name, request) if patches.active else None
+        if watch is None:
+            return original(transport, request)
+        try:
+            response = original(transport, guard.or_else(request, _sent, package, request, watch))
+            if guard(_may_refuse, watch, response):
+                early = replayed(response.stream)
+                if guard(watch.refused, early.read()):
+                    early.close()
+                    response = original(transport, request)
+                else:
+                    response.stream = early
+        except BaseException as failure:
+            guard(watch.failed, failure)
+            raise
+        guard(_attach, watch, response, watched, guard)
+        return response
 
-        return handle_request
+    return handle_request
 
-    def asynchronous(original: Any) -> Any:
-        async def handle_async_request(transport: Any, request: Any) -> Any:
-            watch = guard(_begin, observer, name, request) if patches.active else None
-            if watch is None:
-                return await original(transport, request)
-            try:
-                response = await original(transport, request)
-            except BaseException as failure:
-                guard(watch.failed, failure)
-                raise
-            guard(_attach, watch, response, watched_async)
-            return response
 
-        return handle_async_request
+def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
+    observer, guard, name = patches.observer, patches.guard, package.__name__
+    watched: Any = type("WatchedAsyncStream", (WatchedAsyncStream, package.AsyncByteStream), {})
+    replayed: Any = type("ReplayedAsyncStream", (ReplayedAsyncStream, package.AsyncByteStream), {})
 
-    patches.wrap(package.HTTPTransport, "handle_request", sync)
-    patches.wrap(package.AsyncHTTPTransport, "handle_async_request", asynchronous)
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        watch = guard(_begin, observer, name, request) if patches.active else None
+        if watch is None:
+            return await original(transport, request)
+        try:
+            response = await original(transport, guard.or_else(request, _sent, package, request, watch))
+            if guard(_may_refuse, watch, response):
+                early = replayed(response.stream)
+                if guard(watch.refused, await early.read()):
+                    await early.aclose()
+                    response = await original(transport, request)
+                else:
+                    response.stream = early
+        except BaseException as failure:
+            guard(watch.failed, failure)
+            raise
+        guard(_attach, watch, response, watched, guard)
+        return response
+
+    return handle_async_request
 
 
 def _begin(observer: Observer, name: str, request: Any) -> Watch | None:
-    headers = _lowered(request.headers.raw)
+    url, method = str(request.url), request.method
     content = getattr(request, "_content", b"")  # absent while the body is a stream: then it may be read only once
-    return observer.begin(name, request.method, str(request.url), headers, content, _form(request.stream))
+    return observer.begin(name, method, url, _lowered(request.headers.raw), content, _form(request.stream))
 
 
 def _form(stream: Any) -> Mapping[str, Any] | None:
@@ -81,60 +105,167 @@ def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
 
 
-def _attach(watch: Watch, response: Any, stream: Any) -> None:
+def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
+    """The caller's request; where we ask for more, a copy that does: the caller's own stays as it was."""
+    if not watch.asks:
+        return request
+    body = watch.request.body
+    replaced = (b"content-length", b"accept-encoding")
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in replaced]
+    headers += [(b"Content-Length", str(len(body)).encode()), (b"Accept-Encoding", b"identity")]
+    return package.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
+
+
+def _may_refuse(watch: Watch, response: Any) -> bool:
+    return watch.asks and response.status_code in REFUSALS
+
+
+def _attach(watch: Watch, response: Any, stream: Any, guard: Guard) -> None:
     watch.answered(response.status_code, _lowered(response.headers.raw))
-    response.stream = stream(response.stream, watch)
+    response.stream = stream(response.stream, watch, guard)
 
 
-def _streams(package: ModuleType, guard: Guard) -> tuple[Any, Any]:
-    """Bodies that tell the watch what passes. httpx wants them to be of its own classes."""
+class WatchedStream:
+    """A body that tells the watch what passes; for everything else it is the one that it stands for."""
 
-    class WatchedStream(package.SyncByteStream):  # type: ignore[name-defined,misc]
-        def __init__(self, stream: Any, watch: Watch) -> None:
-            self._stream, self._watch = stream, watch
+    def __init__(self, stream: Any, watch: Watch, guard: Guard) -> None:
+        self._stream, self._watch, self._guard = stream, watch, guard
 
-        def __iter__(self) -> Iterator[bytes]:
-            watch = self._watch
-            try:
+    def __iter__(self) -> Iterator[bytes]:
+        watch, guard = self._watch, self._guard
+        try:
+            if watch.asks:
+                yield from self._hiding()
+            else:
                 for piece in self._stream:
                     guard(watch.piece, piece)
                     yield piece
-            except BaseException as failure:
-                guard(watch.failed, failure)
-                raise
-            guard(watch.complete)
+        except BaseException as failure:
+            guard(watch.failed, failure)
+            raise
+        guard(watch.complete)
 
-        def close(self) -> None:
-            try:
-                self._stream.close()
-            finally:
-                guard(self._watch.closed)
+    def _hiding(self) -> Iterator[bytes]:
+        watch, guard = self._watch, self._guard
+        for piece in self._stream:
+            visible = guard.or_else(watch.held + piece, watch.pass_on, piece)
+            if visible:
+                yield visible
+        rest = guard.or_else(watch.held, watch.rest)
+        if rest:
+            yield rest
 
-        def __del__(self) -> None:
-            guard(self._watch.closed)
+    def close(self) -> None:
+        """Close the body; the caller wants no more of it."""
+        try:
+            self._stream.close()
+        finally:
+            self._guard(self._watch.closed)
 
-    class WatchedAsyncStream(package.AsyncByteStream):  # type: ignore[name-defined,misc]
-        def __init__(self, stream: Any, watch: Watch) -> None:
-            self._stream, self._watch = stream, watch
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_stream"], name)
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            watch = self._watch
-            try:
+    def __del__(self) -> None:
+        self._guard(self._watch.closed)
+
+
+class WatchedAsyncStream:
+    """The same for a body that is awaited."""
+
+    def __init__(self, stream: Any, watch: Watch, guard: Guard) -> None:
+        self._stream, self._watch, self._guard = stream, watch, guard
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        watch, guard = self._watch, self._guard
+        try:
+            if watch.asks:
+                async for piece in self._stream:
+                    visible = guard.or_else(watch.held + piece, watch.pass_on, piece)
+                    if visible:
+                        yield visible
+                rest = guard.or_else(watch.held, watch.rest)
+                if rest:
+                    yield rest
+            else:
                 async for piece in self._stream:
                     guard(watch.piece, piece)
                     yield piece
-            except BaseException as failure:
-                guard(watch.failed, failure)
-                raise
-            guard(watch.complete)
+        except BaseException as failure:
+            guard(watch.failed, failure)
+            raise
+        guard(watch.complete)
 
-        async def aclose(self) -> None:
-            try:
-                await self._stream.aclose()
-            finally:
-                guard(self._watch.closed)
+    async def aclose(self) -> None:
+        """Close the body; the caller wants no more of it."""
+        try:
+            await self._stream.aclose()
+        finally:
+            self._guard(self._watch.closed)
 
-        def __del__(self) -> None:
-            guard(self._watch.closed)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_stream"], name)
 
-    return WatchedStream, WatchedAsyncStream
+    def __del__(self) -> None:
+        self._guard(self._watch.closed)
+
+
+class ReplayedStream:
+    """A body of which the beginning was read, and is handed on all the same: its pieces, then what it raised."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._iterator = stream, iter(stream)
+        self._pieces: list[bytes] = []
+        self._failure: Exception | None = None
+
+    def read(self) -> bytes:
+        """The beginning: all of it, of a body of sane length."""
+        try:
+            for piece in self._iterator:
+                self._pieces.append(piece)
+                if sum(map(len, self._pieces)) > REFUSAL_BYTES_MAX:
+                    break
+        except Exception as failure:
+            self._failure = failure
+        return b"".join(self._pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+        if self._failure is not None:
+            raise self._failure
+        yield from self._iterator
+
+    def close(self) -> None:
+        """Close the body."""
+        self._stream.close()
+
+
+class ReplayedAsyncStream:
+    """The same for a body that is awaited."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._iterator = stream, aiter(stream)
+        self._pieces: list[bytes] = []
+        self._failure: Exception | None = None
+
+    async def read(self) -> bytes:
+        """The beginning: all of it, of a body of sane length."""
+        try:
+            async for piece in self._iterator:
+                self._pieces.append(piece)
+                if sum(map(len, self._pieces)) > REFUSAL_BYTES_MAX:
+                    break
+        except Exception as failure:
+            self._failure = failure
+        return b"".join(self._pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        if self._failure is not None:
+            raise self._failure
+        async for piece in self._iterator:
+            yield piece
+
+    async def aclose(self) -> None:
+        """Close the body."""
+        await self._stream.aclose()
