@@ -7,7 +7,8 @@ import dataclasses
 import json
 import random
 import re
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,24 @@ from hypothesis import strategies as st
 from tachograph import wire
 from tachograph.call import Call
 from tachograph.wire import FORMATS, Exchange, Reader, Request
-from tachograph.wire.found import Found
+from tachograph.wire.format import Format
+from tachograph.wire.found import Found, count, merged
+from tachograph.wire.found import name as worded
+from tachograph.wire.repeats import Varying
 
 LONG_WAY = tuple(dataclasses.replace(form, varying=None) for form in FORMATS)
 NAMES = [form.name for form in FORMATS if form.varying is not None]
+EITHER = (FORMATS, LONG_WAY)
 SSE = {"content-type": "text/event-stream"}
 
 Pieces = list[tuple[int | None, bytes]]
+Formats = Sequence[tuple[Format, ...]]
 
 
-def both(exchange: Exchange, pieces: Pieces) -> list[tuple[list[Call], Found]]:
+def both(exchange: Exchange, pieces: Pieces, either: Formats = EITHER) -> list[tuple[list[Call], Found]]:
     """What is found in an answer by the short way, and by the long way alone."""
     found = []
-    for formats in (FORMATS, LONG_WAY):
+    for formats in either:
         reader = Reader(
             exchange.request,
             formats,
@@ -142,8 +148,15 @@ OTHERS: list[Make] = [
 KINDS = [*CHAT, *RESPONSES, *ANTHROPIC, *OTHERS]
 
 # What JSON allows and nobody writes, put into an event: a member twice, an escaped name, blanks, damage.
-ODDITIES: list[Callable[[bytes], bytes]] = [
-    *[lambda text: text] * 8,
+Oddity = Callable[[bytes], bytes]
+
+
+def untouched(text: bytes) -> bytes:
+    return text
+
+
+_ODDITIES: list[Oddity] = [
+    *[untouched] * 8,
     lambda text: text.replace(b'"content":', b'"content":"", "content":', 1),
     lambda text: text.replace(b'"content":', b'"content":"x","content":', 1),
     lambda text: text.replace(b'"delta":', b'"delta" : "y", "delta"\t:', 1),
@@ -154,22 +167,26 @@ ODDITIES: list[Callable[[bytes], bytes]] = [
     lambda text: text.replace(b"\\", b"\\x", 1),
     lambda text: text.replace(b"a", b"\xff", 1),
     lambda text: text.replace(b"a", b"\x01", 1),
+    lambda text: text.replace(b'"a"', b'"\x01"', 1),
     lambda text: text[:-1],
     lambda text: text + b" 1",
 ]
+ODDITIES = st.sampled_from(_ODDITIES)
 
 
 @st.composite
 def streams(draw: st.DrawFn, kinds: list[Make], wrap: Callable[[str, Any, bytes], bytes]) -> list[bytes]:
     """Few kinds of events, each many times, so that they do repeat each other."""
-    few = draw(st.lists(st.tuples(st.sampled_from(kinds), st.sampled_from(ODDITIES)), min_size=1, max_size=4))
+    few = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3))
     spacing = draw(st.sampled_from([None, (",", ":"), (" , ", " : ")]))
-    escaped, name = draw(st.booleans()), draw(st.sampled_from(["", "", "contentBlockDelta", "response.x.delta"]))
+    escaped = draw(st.booleans())
+    texts, odd = draw(st.sampled_from([st.just("a"), TEXTS])), draw(st.sampled_from([st.just(untouched), ODDITIES]))
     events = []
-    for make, odd in draw(st.lists(st.sampled_from(few), min_size=2, max_size=12)):
-        value = make(draw(TEXTS), draw(WORDS), draw(NUMBERS))
+    for make in draw(st.lists(st.sampled_from(few), min_size=2, max_size=12)):
+        value = make(draw(texts), draw(WORDS), draw(NUMBERS))
         text = json.dumps(value, separators=spacing, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
-        events.append(wrap(name, value, odd(text)))
+        name = draw(st.sampled_from(["", "", "", "contentBlockDelta", "response.x.delta"]))
+        events.append(wrap(name, value, draw(odd)(text)))
     return events
 
 
@@ -181,35 +198,110 @@ def as_frame(name: str, value: Any, text: bytes) -> bytes:
     return frame("chunk" if text.endswith(b"1") else "event", name or "contentBlockDelta", value)
 
 
-def read_both(name: str, headers: dict[str, str], events: list[bytes], size: int, at_once: int) -> None:
+def read_both(
+    name: str, headers: dict[str, str], events: list[bytes], size: int, at_once: int, either: Formats
+) -> None:
     groups = [b"".join(events[at : at + at_once]) for at in range(0, len(events), at_once)]
     exchange = Exchange(Request("https://host.example/v1/-"), 200, headers, api=name, provider="unknown")
-    short, long = both(exchange, stamped(groups))
-    assert short == long
-    short, long = both(exchange, stamped(cut(b"".join(events), size)))
-    assert short == long
+    for pieces in (groups, cut(b"".join(events), size)):
+        short, long = both(exchange, stamped(pieces), either)
+        assert short == long
 
 
-@pytest.mark.parametrize(("name", "kinds"), [(name, KINDS) for name in NAMES] + [
-    ("openai.chat", CHAT), ("openai.responses", RESPONSES), ("anthropic.messages", ANTHROPIC), ("unknown", CHAT),
-])  # fmt: skip
-def test_events_that_are_made_up_read_both_ways_are_equal(name: str, kinds: list[Make]) -> None:
-    @settings(max_examples=150, deadline=None)
+def all_read_both(name: str, kinds: list[Make], formats: Formats, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None)
     @given(streams(kinds, as_event), st.integers(1, 200), st.integers(1, 4), st.sampled_from([b"\n", b"\r\n"]))
     def reads(events: list[bytes], size: int, at_once: int, end: bytes) -> None:
-        read_both(name, SSE, [event.replace(b"\n", end) for event in events], size, at_once)
+        read_both(name, SSE, [event.replace(b"\n", end) for event in events], size, at_once, formats)
 
     reads()
+
+
+PAIRS = [(name, KINDS) for name in NAMES]
+PAIRS += [("openai.chat", CHAT), ("openai.responses", RESPONSES), ("anthropic.messages", ANTHROPIC), ("unknown", CHAT)]
+
+
+@pytest.mark.parametrize(("name", "kinds"), PAIRS)
+def test_events_that_are_made_up_read_both_ways_are_equal(name: str, kinds: list[Make]) -> None:
+    all_read_both(name, kinds, EITHER, 100)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "kinds"), PAIRS)
+def test_many_events_that_are_made_up_read_both_ways_are_equal(name: str, kinds: list[Make]) -> None:
+    all_read_both(name, kinds, EITHER, 2000)
 
 
 @pytest.mark.parametrize("name", ["bedrock.converse", "bedrock.invoke"])
 def test_frames_that_are_made_up_read_both_ways_are_equal(name: str) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(streams([*OTHERS, *ANTHROPIC], as_frame), st.integers(1, 200), st.integers(1, 4))
     def reads(events: list[bytes], size: int, at_once: int) -> None:
-        read_both(name, {"content-type": "application/vnd.amazon.eventstream"}, events, size, at_once)
+        read_both(name, {"content-type": "application/vnd.amazon.eventstream"}, events, size, at_once, EITHER)
 
     reads()
+
+
+# The formats look at little; this one looks at everything but the texts that it names, and remembers.
+
+SEEN = ("choices.delta.content", "choices.delta.reasoning_content", "delta", "delta.text", "obfuscation")
+
+
+def without_texts(value: Any, path: str = "") -> Any:
+    """`value`, its named texts replaced by whether they are there."""
+    if isinstance(value, dict):
+        return [(key, without_texts(item, f"{path}.{key}".lstrip("."))) for key, item in value.items()]
+    if isinstance(value, list):
+        return [without_texts(item, path) for item in value]
+    return bool(value) if path in SEEN and isinstance(value, str) else (type(value).__name__, value)
+
+
+def watchful(found: Found, event_name: str, value: Any) -> bool:
+    members = dict(value) if isinstance(value, dict) else {}
+    number = members.pop("sequence_number", None)
+    if count(number) is not None:
+        if found.sequence is not None and count(number) <= found.sequence:
+            return False
+        found.sequence = count(number)
+        number = 0
+    mark = zlib.crc32(repr((event_name, number, without_texts(members))).encode("utf-8", "replace"))
+    found.visible_pieces += mark % 9973
+    if members.get("model"):
+        found.response_model = worded(members["model"])
+    if members.get("service_tier"):
+        found.flags.add(str(len(members["service_tier"])))
+    found.usage = merged(found.usage, members.get("usage"))
+    found.reasoning_pieces += zlib.crc32(repr((found.response_model, found.usage, len(found.flags))).encode()) % 9973
+    return mark % 3 > 0
+
+
+WATCHFUL = Format(
+    *("watchful", "chat", lambda asked: True, lambda found, asked: None, watchful, lambda found: None),
+    varying=Varying(*SEEN, numbered=True),
+)
+WATCHED = [(WATCHFUL,), (dataclasses.replace(WATCHFUL, varying=None),)]
+
+
+REMEMBERED: list[Make] = [
+    lambda text, word, number: chunk({"content": "a"}, usage={"prompt_tokens": 1}),
+    lambda text, word, number: chunk({"content": "a"}, usage={"prompt_tokens": 1.0}),
+    lambda text, word, number: chunk({"content": "a"}, service_tier=word),
+    lambda text, word, number: chunk({"content": text}),
+]
+NUMBERED: list[Make] = [
+    lambda text, word, number: {"delta": "a", "sequence_number": number},
+    lambda text, word, number: {"delta": "a", "sequence_number": "5"},
+    lambda text, word, number: {"delta": text, "sequence_number": 5},
+]
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [KINDS, CHAT, RESPONSES, ANTHROPIC, REMEMBERED, NUMBERED],
+    ids=["all", "chat", "responses", "anthropic", "remembered", "numbered"],
+)
+def test_what_a_format_does_not_look_at_is_all_that_is_passed_over(kinds: list[Make]) -> None:
+    all_read_both("watchful", kinds, WATCHED, 400)
 
 
 # And it is taken.
