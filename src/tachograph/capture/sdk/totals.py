@@ -4,25 +4,23 @@ In: Calls, from any thread, as they end. Out: counts, tokens and cost. Unknown i
 `uncounted` and `unpriced` say of how many calls nothing is known, and the cost is None where no call has one. Costs are
 known only where this process prices calls (`instrument(prices=True)`) or the provider states them.
 What it must never know: a request, a price.
+
+`add` may run in a finalizer, in the middle of anything: it waits for no lock.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections import deque
 from decimal import Decimal
 from typing import Any
 
 from tachograph.call import Call
 
-# What is summed -> the field of Call.
-_SUMS: Mapping[str, str] = {
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "total_tokens": "total_tokens",
-    "cache_read": "cache_read",
-    "reasoning": "output_reasoning",
-}
+WAITING_MAX = 64  # calls that are added up when somebody looks, or when there are more
+LOCK_SECONDS_MAX = 1.0
+
+_Facts = tuple[dict[str, int], Decimal | None]
 
 
 class Totals:
@@ -31,44 +29,38 @@ class Totals:
     whose tokens, whose cost nobody knows.
     """
 
-    __slots__ = (
-        "_lock",
-        "cache_read",
-        "calls",
-        "cost_usd",
-        "errors",
-        "input_tokens",
-        "output_tokens",
-        "reasoning",
-        "total_tokens",
-        "uncounted",
-        "unpriced",
-    )
+    calls: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    cache_read: int
+    reasoning: int
+    uncounted: int
+    unpriced: int
+    cost_usd: Decimal | None
 
     def __init__(self) -> None:
+        self._waiting: deque[_Facts] = deque()
         self._lock = threading.Lock()
-        self.calls = self.errors = 0
-        self.input_tokens = self.output_tokens = self.total_tokens = self.cache_read = self.reasoning = 0
-        self.cost_usd: Decimal | None = None
-        self.uncounted = self.unpriced = 0
+        self._sums = dict.fromkeys(_facts(Call())[0], 0)
+        self._cost_usd: Decimal | None = None
 
     def add(self, call: Call) -> None:
         """One more call has ended."""
-        with self._lock:
-            self.calls += 1
-            self.errors += call.outcome != "ok"
-            self.uncounted += call.usage_source == "missing"
-            for name, field in _SUMS.items():
-                setattr(self, name, getattr(self, name) + (getattr(call, field) or 0))
-            if call.cost_usd is None:
-                self.unpriced += 1
-            else:
-                self.cost_usd = (self.cost_usd or Decimal(0)) + call.cost_usd
+        self._waiting.append(_facts(call))
+        if len(self._waiting) >= WAITING_MAX:
+            self._add_up(0.0)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything at one moment."""
-        with self._lock:
-            return {name: getattr(self, name) for name in self.__slots__ if name != "_lock"}
+        self._add_up(LOCK_SECONDS_MAX)
+        return {**self._sums, "cost_usd": self._cost_usd}
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Totals.__annotations__:
+            raise AttributeError(f"Totals has no {name!r}: it has {', '.join(Totals.__annotations__)}")
+        return self.as_dict()[name]
 
     def __str__(self) -> str:
         """As the response header says it: `calls=2, input_tokens=120, output_tokens=40, cost_usd=0.00123`."""
@@ -81,6 +73,34 @@ class Totals:
 
     def __repr__(self) -> str:
         return f"<Totals {self}>"
+
+    def _add_up(self, seconds_max: float) -> None:
+        """Only one at a time; whoever cannot wait leaves it to the next."""
+        if not self._lock.acquire(timeout=seconds_max):
+            return
+        try:
+            while self._waiting:
+                counted, cost_usd = self._waiting.popleft()
+                self._sums = {name: self._sums[name] + number for name, number in counted.items()}
+                if cost_usd is not None:
+                    self._cost_usd = (self._cost_usd or Decimal(0)) + cost_usd
+        finally:
+            self._lock.release()
+
+
+def _facts(call: Call) -> _Facts:
+    counted = {
+        "calls": 1,
+        "errors": int(call.outcome != "ok"),
+        "input_tokens": call.input_tokens or 0,
+        "output_tokens": call.output_tokens or 0,
+        "total_tokens": call.total_tokens or 0,
+        "cache_read": call.cache_read or 0,
+        "reasoning": call.output_reasoning or 0,
+        "uncounted": int(call.usage_source == "missing"),
+        "unpriced": int(call.cost_usd is None),
+    }
+    return counted, call.cost_usd
 
 
 def _plain(amount: Decimal) -> str:

@@ -3,9 +3,9 @@
     app.wsgi_app = TachographWSGI(app.wsgi_app, feature="chat", customer=Header("x-customer"))
 
 In: the application, and how to find out who is asking (`asking`). Out: its answer, untouched but for the response
-header that was asked for; the request's `Totals` at `environ["tachograph"]`. A body that is made while it is sent is
-made inside the scope. Parameters of the path are known where the framework leaves its request in the environ (werkzeug:
-Flask).
+header that was asked for; the request's `Totals` at `environ["tachograph.totals"]`. A body that is made while it is sent
+is made inside the scope. Parameters of the path are known where the framework leaves its request in the environ
+(werkzeug: Flask).
 What it must never know: a framework, what a call costs.
 """
 
@@ -19,7 +19,7 @@ from tachograph.capture.sdk.context import Inside
 
 __all__ = ["Header", "Path", "Query", "TachographWSGI"]
 
-TOTALS = "tachograph"
+TOTALS = "tachograph.totals"
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -62,12 +62,13 @@ class TachographWSGI:
         return served
 
     def _telling(self, served: Served, start_response: Start) -> Start:
-        if not self._header:
-            return start_response
         name = self._header
 
         def telling(status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
-            return start_response(status, [*headers, (name, str(served.totals))], *failure)
+            self.guard(served.said)  # what the path says: while the body is sent, the framework has forgotten it
+            if name:
+                headers = self.guard.or_else(headers, _with, headers, name, served)
+            return start_response(status, headers, *failure)
 
         return telling
 
@@ -114,3 +115,7 @@ def _headers(environ: Environ) -> dict[str, str]:
         if environ.get(key):
             headers[key.replace("_", "-").lower()] = str(environ[key])
     return headers
+
+
+def _with(headers: list[tuple[str, str]], name: str, served: Served) -> list[tuple[str, str]]:
+    return [*headers, (name, str(served.totals))]

@@ -1,0 +1,65 @@
+"""What every Call of this door gets, however it was seen: who was asking, its place in the trace, ids, a price; then it
+is told.
+
+In: a Call, the scope in which it was made, the observer. Out: the same Call, complete.
+What it must never know: how the call was made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tachograph.call import Call, derive_id
+from tachograph.capture.sdk.context import Scope
+
+if TYPE_CHECKING:
+    from tachograph.capture.sdk.watching import Observer
+
+
+def cause_of(scope: Scope) -> tuple[str, str | None]:
+    """(trace, span above): of the span that OpenTelemetry has open, else of the scope, else a new trace."""
+    current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if current_span is not None:
+        span = current_span().get_span_context()
+        if span.is_valid:
+            return f"{span.trace_id:032x}", f"{span.span_id:016x}"
+    return scope.trace_id or os.urandom(16).hex(), scope.span_id
+
+
+def attributed(call: Call, scope: Scope, observer: Observer) -> None:
+    """Who was asking: the scope over what holds for the whole process, both over what the call itself says."""
+    circumstances = observer.circumstances
+    for name, value in circumstances.attribution.items():
+        setattr(call, name, value)
+    for name, value in scope.values.items():
+        setattr(call, name, value)
+    if scope.tags:
+        call.tags = {**call.tags, **scope.tags}
+    if circumstances.hash_user and circumstances.secret and call.user_id:
+        call.user_id = observer.hashed(call.user_id)
+
+
+def identified(call: Call, cause: tuple[str, str | None]) -> None:
+    """Its ids. A call that came with a trace of its own stays there."""
+    if not call.trace_id:
+        call.trace_id, call.parent_span_id = cause
+    call.span_id = os.urandom(8).hex()
+    call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + call.span_id))
+
+
+def tell(calls: Sequence[Call], scope: Scope, observer: Observer) -> None:
+    """Price, count, deliver. A price or a total that fails does not keep a call from being delivered."""
+    try:
+        if observer.price is not None:
+            for call in calls:
+                if call.price_status == "unknown_usage":  # not yet priced
+                    observer.price(call)
+        for totals in scope.totals:
+            for call in calls:
+                totals.add(call)
+    finally:
+        if calls:
+            observer.deliver(calls)
