@@ -71,7 +71,7 @@ class _Awaited(importlib.abc.MetaPathFinder):
     """Sees packages being imported, and lets those that are awaited be wrapped right after they have loaded."""
 
     def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+        self.guard = guard
         self._actions: dict[str, Callable[[ModuleType], object]] = {}
 
     def add(self, package: str, action: Callable[[ModuleType], object]) -> None:
@@ -96,7 +96,7 @@ class _Awaited(importlib.abc.MetaPathFinder):
         """What the other finders find, with a loader that tells us. Who only asks whether it is there loads nothing."""
         if fullname not in self._actions:
             return None
-        return self._guard(_told_spec, self, fullname, path, target)
+        return self.guard(_told_spec, self, fullname, path, target)
 
 
 def _told_spec(
@@ -105,7 +105,7 @@ def _told_spec(
     spec = _found_behind(ours, fullname, path, target)
     # One that cannot run a module (very old ones) is left alone: better not watched than not imported.
     if spec is not None and hasattr(spec.loader, "exec_module") and hasattr(spec.loader, "create_module"):
-        spec.loader = _Told(spec.loader, functools.partial(ours.loaded, fullname))
+        spec.loader = _Told(spec.loader, functools.partial(ours.guard, ours.loaded, fullname))
     return spec
 
 

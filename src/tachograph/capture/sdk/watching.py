@@ -98,10 +98,10 @@ class Watch:
     from whatever thread; whatever is told after that is not heard. What fails in here makes it deaf: half a record is
     none.
 
-    A transport that can change what it sends and hands on does more, and only where `asks` is true (`include_usage`):
+    A transport that can change what it sends and hands on does more, and only where `asks` is true: then `request.body`
+    is not the caller's, but one that asks for the usage of the stream (`include_usage`):
 
-    * send `request.body`, which asks for the usage of the stream, with its own `content-length`, and with
-      `accept-encoding: identity`;
+    * send `request.body`, with its own `content-length`, and with `accept-encoding: identity`;
     * where the answer's status is in `usage.REFUSALS`, read its body, up to `usage.REFUSAL_BYTES_MAX`: where
       `refused(body)`, send the request again as the caller made it, with this same watch; else hand the body on as it
       is;
@@ -113,7 +113,6 @@ class Watch:
     """
 
     __slots__ = (
-        "_asked",
         "_attempt",
         "_began_ns",
         "_body",
@@ -130,6 +129,7 @@ class Watch:
         "_source",
         "_started_at",
         "_status",
+        "asks",
         "held",
         "request",
     )
@@ -147,18 +147,13 @@ class Watch:
         self.held = b""
         self._open = [True]  # whoever pops it ends it: two threads may try
         self._body = request.body  # the caller's
-        self._asked = False
+        self.asks = False  # a plain attribute, as `held`: what is read outside the guard cannot fail
         if observer.deployments is not None:
             changed = observer.deployments.asking(request.url, request.body, provider)
             if changed is not None:
-                request.body, self._asked = changed, True
+                request.body, self.asks = changed, True
         self._started_at, self._began_ns = datetime.now(UTC), time.perf_counter_ns()
         self._operation_id, self._attempt = observer.operations.begin(request.headers, self._key, self._began_ns / 1e9)
-
-    @property
-    def asks(self) -> bool:
-        """Whether `request.body` is ours: not what the caller sends, but one that asks for the usage."""
-        return self._asked
 
     @property
     def done(self) -> bool:
@@ -169,9 +164,9 @@ class Watch:
         """The answer to what we asked is an error. True: because of what we asked; the caller's own is sent next, here
         and from now on.
         """
-        if not (self._asked and is_refusal(body)):
+        if not (self.asks and is_refusal(body)):
             return False
-        self._asked, self.request.body = False, self._body
+        self.asks, self.request.body = False, self._body
         assert self._observer.deployments is not None
         self._observer.deployments.refused(self.request.url, self._body)
         return True
@@ -182,7 +177,7 @@ class Watch:
             self._status = status
             self._redirected = status in _REDIRECTS and "location" in headers
             self._reader = self._read(status, headers)
-            if self._asked and status == 200 and _is_plain_stream(headers):
+            if self.asks and status == 200 and _is_plain_stream(headers):
                 self._hidden = Hidden()
         except BaseException:
             self._open.clear()

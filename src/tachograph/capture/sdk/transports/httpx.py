@@ -102,7 +102,12 @@ def _text(value: str | bytes) -> str:
 
 
 def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    return {_lower(name): value.decode("latin-1") for name, value in raw}
+
+
+@functools.lru_cache(maxsize=1024)  # a process sees few names of headers, and often
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
