@@ -121,7 +121,9 @@ def test_errors(client: Any, calls: list[Call]) -> None:
 
 
 def test_a_stream_that_is_cut(client: Any, calls: list[Call]) -> None:
-    with pytest.raises(Exception, match="prematurely|InvalidChunkLength"):  # urllib3's own, on its way through botocore
+    with pytest.raises(
+        Exception, match=r"prematurely|InvalidChunkLength"
+    ):  # urllib3's own, on its way through botocore
         converse_stream(client, "stream_cut")
     assert [(call.status, call.outcome, call.error_type) for call in calls] == [(200, "error", "network")]
 
