@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from tachograph.call import Call
+from tachograph.capture.sdk import threads
 from tachograph.capture.sdk.asgi import TachographMiddleware
 from tachograph.capture.sdk.asking import Asking, Header, Path, Query
 from tachograph.capture.sdk.baggage import asking
@@ -169,6 +171,22 @@ def test_streams_and_background_tasks_are_inside(ask: Any, calls: list[Call]) ->
     answer = told.get("/sync")
     assert (answer.text, answer.headers["x-tachograph-usage"][:7]) == ("c", "calls=1")
     assert [call.team for call in calls] == ["t"] * 5
+
+
+def test_workers_that_one_request_has_started_serve_the_next_in_its_own_scope(
+    ask: Any, calls: list[Call], patches: Patches
+) -> None:
+    threads.patch(patches)
+
+    def endpoint(request: Request) -> Response:  # in a worker thread, started in the first request
+        ask()
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(ask).result()
+        return JSONResponse(request.state.tachograph.calls)
+
+    with client(Route("/{customer}", endpoint), customer=Path("customer")) as told:
+        assert [told.get(f"/{name}").json() for name in ("a", "b", "c")] == [2, 2, 2]
+    assert [call.customer for call in calls] == ["a", "a", "b", "b", "c", "c"]
 
 
 def test_websockets(ask: Any, calls: list[Call]) -> None:
@@ -589,10 +607,10 @@ def test_totals_count_from_many_threads() -> None:
         for _ in range(500):
             totals.add(call)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for thread in workers:
         thread.start()
-    for thread in threads:
+    for thread in workers:
         thread.join()
     assert totals.as_dict() == {
         "calls": 4000,
@@ -606,3 +624,13 @@ def test_totals_count_from_many_threads() -> None:
         "uncounted": 0,
         "unpriced": 0,
     }
+
+
+def test_a_call_that_ends_while_totals_are_added_up_does_not_wait() -> None:
+    totals = Totals()
+    with totals._lock:  # as in a finalizer that runs in the middle of adding up
+        for _ in range(200):
+            totals.add(Call())
+    assert totals.calls == 200
+    with pytest.raises(AttributeError, match="Totals has no 'tokens': it has calls,"):
+        _ = totals.tokens

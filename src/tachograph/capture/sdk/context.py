@@ -5,7 +5,7 @@
 
 In: words of the user, OpenTelemetry's baggage where the process has it. Out: the `Scope` in force. It follows tasks and
 `asyncio.to_thread` by itself; `threads` takes it over to threads and executors, `baggage` to other services. The one
-state of this room: a context variable, which is what it is for (gevent and eventlet give each greenlet its own).
+state of this room: a context variable, which is what it is for (each greenlet of gevent and eventlet begins without).
 What it must never know: HTTP, a provider, where Calls go.
 """
 

@@ -3,7 +3,7 @@
     app.wsgi_app = TachographWSGI(app.wsgi_app, feature="chat", customer=Header("x-customer"))
 
 In: the application, and how to find out who is asking (`asking`). Out: its answer, untouched but for the response
-header that was asked for; the request's `Totals` at `environ["tachograph.totals"]`. A body that is made while it is sent
+header that was asked for; the request's `Totals` at `environ["tachograph.totals"]`. A body made while it is sent
 is made inside the scope. Parameters of the path are known where the framework leaves its request in the environ
 (werkzeug: Flask).
 What it must never know: a framework, what a call costs.
