@@ -60,10 +60,14 @@ class Facts:
 
     def word(self, fact: str) -> Words:
         """The fact as text; null where it is not there or empty."""
+        return _said(self.text(fact))
+
+    def text(self, fact: str) -> Words:
+        """The fact as text, as it stands; null where it is not there."""
         places = self._pick(fact)
         if not places.any():
             return pa.nulls(self.rows, pa.string())
-        return known(self._texts.take(pa.array(places - 1, mask=places == 0)))
+        return _as_text(self._texts.take(pa.array(places - 1, mask=places == 0)))
 
     def there(self, fact: str) -> Any:
         """The rows that carry the fact, by index."""
@@ -121,10 +125,24 @@ def _whole(column: Any) -> Any:
 
 def known(array: Any) -> Words:
     """Bytes as text, null where empty or `none`; bytes that are no text are read as far as they are."""
+    return _said(_as_text(array))
+
+
+def cut(column: Any, chars: int) -> Any:
+    """Words are words, not texts."""
+    if isinstance(column, pa.StringArray) and pc.max(pc.binary_length(column)).as_py() not in (None, *range(chars)):
+        return pc.utf8_slice_codeunits(column, 0, chars)
+    return column
+
+
+def _as_text(array: Any) -> Words:
     try:
-        words = array.cast(pa.string())
+        return array.cast(pa.string())
     except pa.ArrowInvalid:
-        words = pa.array([None if value is None else _decoded(value) for value in array.to_pylist()], pa.string())
+        return pa.array([None if value is None else _decoded(value) for value in array.to_pylist()], pa.string())
+
+
+def _said(words: Words) -> Words:
     return pc.if_else(pc.is_in(words, _NOTHING), pa.scalar(None, pa.string()), words)
 
 

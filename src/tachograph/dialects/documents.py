@@ -173,7 +173,8 @@ def tags_of(
 
     def tag(row: int, name: str, value: str) -> None:
         if wanted[row] >= 0:
-            _tag(found.setdefault(int(wanted[row]), {}), name, value, tags_max, chars)
+            verbatim = dialects[facts.dialect[row]].states
+            _tag(found.setdefault(int(wanted[row]), {}), name, value, tags_max, chars, verbatim)
 
     prefixes = tuple(sorted({prefix for dialect in dialects for prefix in dialect.tags}, key=len, reverse=True))
     for row in np.flatnonzero(np.asarray(facts.columns["tag_names"].value_lengths())).tolist():
@@ -194,8 +195,8 @@ def _rest(name: str, prefixes: Sequence[str]) -> str:
     return next((name[len(prefix) :] for prefix in prefixes if name.startswith(prefix)), name)
 
 
-def _tag(tags: dict[str, str], name: str, value: str, tags_max: int, chars: int) -> None:
-    if name and value and value[0] not in "{[" and len(tags) < tags_max:
+def _tag(tags: dict[str, str], name: str, value: str, tags_max: int, chars: int, verbatim: bool) -> None:
+    if name and (verbatim or (value and value[0] not in "{[")) and len(tags) < tags_max:
         tags[name[:chars]] = value[:chars]
 
 

@@ -35,6 +35,27 @@ NUMBERS = (
     "attempt",
     "max_output_tokens",
     "temperature",
+    # What spans of our own state, see `stated`: the mark that they do, and fields that nobody else tells of.
+    "schema",
+    "input_uncached",
+    "cache_write_other",
+    "output_visible",
+    "chunks",
+    "itl_mean_ms",
+    "itl_p99_ms",
+    "itl_max_ms",
+    "tpot_ms",
+    "server_ms",
+    "queue_ms",
+    "tool_calls",
+    "retry_after_ms",
+    "ratelimit_limit_requests",
+    "ratelimit_remaining_requests",
+    "ratelimit_reset_requests_ms",
+    "ratelimit_limit_tokens",
+    "ratelimit_remaining_tokens",
+    "ratelimit_reset_tokens_ms",
+    "cost_usd",
 )
 # The first of them are token counts: as they came, they are kept in `usage_raw`.
 TOKEN_COUNTS = NUMBERS[: NUMBERS.index("ttft_s")]
@@ -77,6 +98,23 @@ WORDS = (
     "provider_json",
     "invocation_json",
     "metadata_json",
+    # The same: words that spans of our own state.
+    "call_id",
+    "vantage",
+    "api",
+    "model",
+    "outcome",
+    "error_code",
+    "usage_source",
+    "usage_basis",
+    "usage_raw",
+    "cost_source",
+    "price_id",
+    "price_status",
+    "price_context",
+    "itl_buckets",
+    "source",
+    "flags",
 )
 FACTS = (*NUMBERS, *WORDS)
 
@@ -99,7 +137,8 @@ class Dialect:
     length itself. tags: beginnings of attribute names whose rest is the name of a tag. first_token_events: span
     events that mark the first content. vantage: who saw it. provider: who hosts where a span does not say; hosts:
     the same by scope, where spans name the maker of the model instead. own: its attribute names are common words,
-    which mean this in its spans alone.
+    which mean this in its spans alone. states: its spans may state a Call whole, see `stated`; their tags are kept as
+    they stand.
     """
 
     name: str
@@ -122,3 +161,4 @@ class Dialect:
     provider: str = ""
     hosts: tuple[tuple[str, str], ...] = ()
     own: bool = False
+    states: bool = False

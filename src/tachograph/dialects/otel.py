@@ -79,6 +79,17 @@ OTEL = Dialect(
     beside_scopes=("opentelemetry.instrumentation.genai.bedrock", "opentelemetry.instrumentation.botocore"),
 )
 
+# Fields of Call that the conventions have no word for.
+_STATED = (
+    *("schema", "call_id", "vantage", "vendor", "api", "model", "outcome", "error_code", "tool_calls"),
+    *("chunks", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets", "tpot_ms", "server_ms", "queue_ms"),
+    *("retry_after_ms", "ratelimit_limit_requests", "ratelimit_remaining_requests", "ratelimit_reset_requests_ms"),
+    *("ratelimit_limit_tokens", "ratelimit_remaining_tokens", "ratelimit_reset_tokens_ms"),
+    *("usage_source", "usage_basis", "usage_raw", "cost_usd", "cost_source", "price_id", "price_status"),
+    *("price_context", "source", "flags"),
+)
+_STATED_COUNTS = ("input_uncached", "cache_write_other", "output_visible", "total_tokens")
+
 # What our own SDK and gateway emit: the newest generation, and what the conventions have no word for.
 TACHOGRAPH = Dialect(
     name="tachograph",
@@ -99,11 +110,15 @@ TACHOGRAPH = Dialect(
         "prompt_hash": ("tachograph.prompt_hash",),
         "api_key_id": ("tachograph.api_key_id",),
         "speed": ("tachograph.speed",),
+        "service_tier": ("tachograph.service_tier", *FIELDS["service_tier"]),
+        **{name: (f"tachograph.{name}",) for name in _STATED},
+        **{name: (f"tachograph.usage.{name}",) for name in _STATED_COUNTS},
     },
-    operations=OPERATIONS,
+    operations={**OPERATIONS, **{word: word for word in ("realtime", "count_tokens", "other")}},
     rollups=ROLLUPS,
     scopes=("tachograph",),
     tags=TAGS,
+    states=True,
 )
 
 ENVOY_AI_GATEWAY = Dialect(

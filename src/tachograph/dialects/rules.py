@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tachograph.dialects.columns import Facts, by_distinct, fixed, spread
+from tachograph.dialects.columns import Facts, by_distinct, cut, fixed, spread
 from tachograph.dialects.counting import count, either, scoped, tokens
 from tachograph.dialects.documents import first_token_ms, invocation_of, tags_of
 from tachograph.dialects.facts import Dialect
 from tachograph.dialects.providers import FRAMEWORKS, MAKERS, PROVIDERS, VENDORS
+from tachograph.dialects.stated import stated_of
 
 _TIME_MIN_NS = 10**9  # what has no time at all is not of 1970
 _TIME_MAX_NS = 4291747200 * 10**9  # 2106-01-01: what every engine can cut into days
@@ -45,7 +46,7 @@ class Spans:
     """request: the number of the request of each span. verdict: '' for a call, else `ignored:<reason>` or
     `refused:<reason>`; verdicts: what its codes mean. trace_ids, span_ids, parent_ids: bytes as matrices, a parent of
     zeros is none. calls: the rows that are calls. columns: the fields of those, in their order: numpy floats with nan
-    for unknown numbers, Arrow for words.
+    for unknown numbers, Arrow for words; beside them `flags`, and `stated`, what spans of our own state whole.
     """
 
     request: Any
@@ -77,15 +78,9 @@ def judge(facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLi
         "parent_span_id": (parent_ids[calls], parent_ids[calls].any(axis=1)),
     }
     # JSON that is cut is none; how long it may be is decided where it is written.
-    columns |= {name: _cut(column, limits.word_chars_max) for name, column in columns.items() if name != "usage_raw"}
+    columns |= {name: cut(column, limits.word_chars_max) for name, column in columns.items() if name != "usage_raw"}
+    columns["stated"] = stated_of(facts, dialects, limits.word_chars_max)
     return Spans(request, verdict, verdicts, trace_ids, span_ids, parent_ids, calls, columns)
-
-
-def _cut(column: Any, chars: int) -> Any:
-    """Words are words, not texts."""
-    if isinstance(column, pa.StringArray) and pc.max(pc.binary_length(column)).as_py() not in (None, *range(chars)):
-        return pc.utf8_slice_codeunits(column, 0, chars)
-    return column
 
 
 def _dialect(facts: Facts, dialects: Sequence[Dialect]) -> Any:

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ import pyarrow.compute as pc
 from tachograph.call import EPOCH, INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS, Call
 from tachograph.dialects.columns import by_distinct, spread
 from tachograph.dialects.rules import Spans
+from tachograph.dialects.stated import Stated
 from tachograph.flow.columns import from_columns, words_of
-from tachograph.normalise import Circumstances
+from tachograph.normalise import Circumstances, stated
 from tachograph.pricing import PriceBook
 from tachograph.pricing.bulk import PARTS, Bills, bill, by_hours
 from tachograph.wire.errors import classify
@@ -36,23 +38,37 @@ def from_spans(spans: Spans, book: PriceBook, circumstances: Circumstances) -> p
     columns = dict(spans.columns)
     rows = len(spans.calls)
     flags: dict[str, Any] = dict(columns.pop("flags"))
+    whole = columns.pop("stated")
     columns["received_at"] = np.full(rows, _microseconds(circumstances.received_at))
     columns["call_id"] = (ids(columns, rows), np.ones(rows, bool))
     _outcome(columns, flags)
+    if whole is not None:
+        stated.before_totals(columns, whole)
     _totals(columns, flags)
-    speeds = columns.pop("speed")
-    columns["price_context"] = {
-        row: {"speed": speed}
-        for row, speed in enumerate(speeds.to_pylist() if speeds.null_count < rows else [])
-        if speed
-    }
+    if whole is not None:
+        stated.after_totals(columns, flags, whole)
+    columns["price_context"], speeds = _contexts(columns.pop("speed"), whole, rows)
     for name in _ATTRIBUTION:
         if circumstances.attribution.get(name):
             columns[name] = pc.fill_null(columns[name], circumstances.attribution[name])
-    _from_tags(columns)
-    _price(columns, rows, speeds, book, flags)
+    _from_tags(columns, whole)
+    _price(columns, rows, speeds, book, flags, whole)
+    if whole is not None:
+        stated.after_prices(columns, whole)
     columns["flags"] = words_of(flags, rows)
     return from_columns(columns, rows)
+
+
+def _contexts(speeds: Any, whole: Stated | None, rows: int) -> tuple[dict[int, dict[str, str]], Any]:
+    """(what moves the price by row, the speed as a column)."""
+    words = speeds.to_pylist() if whole is not None or speeds.null_count < rows else []
+    found = {row: {"speed": speed} for row, speed in enumerate(words) if speed}
+    if whole is None:
+        return found, speeds
+    for row in np.flatnonzero(whole.rows).tolist():
+        context = found[row] = dict(whole.price_contexts.get(row, {}))
+        words[row] = context.get("speed")
+    return found, pa.array(words, pa.string())
 
 
 def _microseconds(moment: datetime) -> int:
@@ -146,9 +162,9 @@ def _sum(parts: Sequence[Any]) -> Any:
     return np.where(known, np.sum([np.nan_to_num(part) for part in parts], axis=0), np.nan)
 
 
-def _from_tags(columns: dict[str, Any]) -> None:
+def _from_tags(columns: dict[str, Any], whole: Stated | None) -> None:
     """Who is asking, where it was only attached as a tag of that name."""
-    rows = sorted(columns["tags"])
+    rows = [row for row in sorted(columns["tags"]) if whole is None or not whole.rows[row]]
     if not rows:
         return
     for name, spellings in _TAGGED.items():
@@ -176,7 +192,14 @@ _TAGGED: dict[str, tuple[str, ...]] = {
 }
 
 
-def _price(columns: dict[str, Any], rows: int, speeds: Any, book: PriceBook, flags: dict[str, Any]) -> None:
+def _price(
+    columns: dict[str, Any],
+    rows: int,
+    speeds: Any,
+    book: PriceBook,
+    flags: dict[str, Any],
+    whole: Stated | None,
+) -> None:
     """Cost, price row, canonical model: by the column where it is plain, else call by call."""
     groups: list[Call] = []
 
@@ -193,10 +216,16 @@ def _price(columns: dict[str, Any], rows: int, speeds: Any, book: PriceBook, fla
     bills = bill(book, groups, group_of, counts)
     media = np.any([np.nan_to_num(columns[name]) > 0 for name in MODALITY_PARTS], axis=0)
     counted = np.array([call.operation == "count_tokens" for call in groups], bool)[group_of]
-    _write(columns, bills, group_of, flags)
-    rest = np.flatnonzero(~bills.plain | media | counted)
+    singly = ~bills.plain | media | counted
+    costs = {} if whole is None else stated.stated_costs(whole)
+    singly[[row for row, context in columns["price_context"].items() if context.keys() - {"speed"}]] = True
+    singly[list(costs)] = True
+    singly |= flags.get(_PARTIAL, False)
+    _write(columns, bills, group_of, flags, singly)
+    rest = np.flatnonzero(singly)
     if len(rest):
-        _price_singly(columns, rest.tolist(), [groups[index] for index in group_of[rest]], book, flags)
+        likes = [groups[index] for index in group_of[rest]]
+        _price_singly(columns, rest.tolist(), likes, book, flags, costs)
 
 
 def _asked(
@@ -219,7 +248,9 @@ def _asked(
     )
 
 
-def _write(columns: dict[str, Any], bills: Bills, group_of: Any, flags: dict[str, Any]) -> None:
+def _write(columns: dict[str, Any], bills: Bills, group_of: Any, flags: dict[str, Any], singly: Any) -> None:
+    """singly: rows that are priced once more, one by one, and get their flags then."""
+    flagged = bills.known & ~singly
     there = pa.array(bills.known)
     rows = pa.array(group_of)
 
@@ -236,24 +267,34 @@ def _write(columns: dict[str, Any], bills: Bills, group_of: Any, flags: dict[str
     columns["price_status"] = pa.array(status.tolist(), pa.string())
     for word in {word for words in bills.flags for word in words}:
         holds = np.array([word in words for words in bills.flags], bool)[group_of]
-        flags[word] = flags.get(word, False) | (holds & bills.known)
+        flags[word] = flags.get(word, False) | (holds & flagged)
     for word, holds in bills.odd.items():
-        flags[word] = flags.get(word, False) | (holds & bills.known)
+        flags[word] = flags.get(word, False) | (holds & flagged)
 
 
+_PARTIAL = "usage_partial"  # the one flag that a price depends on
 _CHARGED = ("cost_source", "price_id", "price_status", "model")
 
 
 def _price_singly(
-    columns: dict[str, Any], rows: Sequence[int], likes: Sequence[Call], book: PriceBook, flags: dict[str, Any]
+    columns: dict[str, Any],
+    rows: Sequence[int],
+    likes: Sequence[Call],
+    book: PriceBook,
+    flags: dict[str, Any],
+    costs: Mapping[int, Decimal],
 ) -> None:
     steps, priced = columns["cost_usd"]
     changed = {name: columns[name].to_pylist() for name in _CHARGED}
     for row, like in zip(rows, likes, strict=True):
         counts = {name: columns[name][row] for name in (*PARTS, *MODALITY_PARTS)}
         known: dict[str, Any] = {name: int(count) for name, count in counts.items() if count == count}
-        moment = EPOCH + timedelta(microseconds=int(columns["started_at"][row]))
-        charge = book.charge(dataclasses.replace(like, started_at=moment, **known))
+        known["started_at"] = EPOCH + timedelta(microseconds=int(columns["started_at"][row]))
+        known["price_context"] = columns["price_context"].get(row, {})
+        known["flags"] = (_PARTIAL,) if _PARTIAL in flags and flags[_PARTIAL][row] else ()
+        if row in costs:
+            known["cost_usd"], known["cost_source"] = costs[row], "provider"
+        charge = book.charge(dataclasses.replace(like, **known))
         priced[row] = charge.cost_usd is not None
         steps[row] = int(charge.cost_usd.scaleb(10)) if charge.cost_usd is not None else 0
         for name in _CHARGED[:3]:

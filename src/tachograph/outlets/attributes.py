@@ -137,7 +137,7 @@ def attributes(call: Call) -> dict[str, Any]:
     found = {
         attribute.name: VALUES[attribute.form](value)
         for attribute, value in zip(ATTRIBUTES, values_of(call), strict=True)
-        if value is not None and value != attribute.default
+        if value is not None and value != "" and value != attribute.default
     }
     found.update(more(call))
     return found

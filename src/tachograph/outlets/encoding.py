@@ -36,7 +36,7 @@ _CLIENT, _ERROR = 3, 2
 _SPAN_ATTRIBUTE, _RESOURCE_ATTRIBUTE = b"\x4a", b"\x0a"
 _KIND = bytes((0x30, _CLIENT))
 _STATUS = bytes((0x7A, 2, 0x18, _ERROR))
-_times = struct.Struct("<cQcQ").pack
+_start, _start_end = struct.Struct("<cQ").pack, struct.Struct("<cQcQ").pack
 _DIRECT = (Form.TEXT, Form.NUMBER, Form.SECONDS, Form.WORDS, Form.JSON, Form.MONEY)
 
 
@@ -144,9 +144,9 @@ def _ids(call: Call) -> bytes:
 
 def _start_and_end(call: Call) -> bytes:
     start = _nanoseconds(call.started_at)
-    # Not known when it ended: none is stated.
-    end = 0 if call.duration_ms is None else start + round(call.duration_ms * 1000) * 1000
-    return _times(b"\x39", start, b"\x41", end)
+    if call.duration_ms is None:  # nobody knows when it ended: nothing is stated
+        return _start(b"\x39", start)
+    return _start_end(b"\x39", start, b"\x41", start + round(call.duration_ms * 1000) * 1000)
 
 
 def _nanoseconds(moment: datetime) -> int:
