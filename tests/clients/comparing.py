@@ -25,7 +25,7 @@ SILENT: dict[tuple[str, str], set[str]] = {
     ("aws.bedrock", "invoke"): set(),
     ("aws.bedrock", "converse"): {"reasoning"},
     ("gcp.gemini", "generate_content"): {"cache_write", "tool_calls"},
-    ("cohere", "chat"): {"cache_write"},
+    ("cohere", "chat"): {"cache_write", "cache_read"},  # what is billed has no cached part
     ("cohere", "chat_v1"): {"cache_write", "cache_read", "reasoning"},
     ("ollama", "chat"): {"cache_write", "reasoning", "tool_calls", "filtered"},
 }
@@ -160,7 +160,9 @@ def _broken(call: Line, served: Line, ending: str) -> Iterator[str]:
     if call["outcome"] != outcome or call["error_type"] not in kinds:
         yield f"{ending}: {call['outcome']} {call['error_type']}"
     if call["usage_source"] == "reported" and "usage_partial" not in call["flags"]:
-        yield f"usage is said to be whole: {call['input_tokens']} {call['output_tokens']} {call['flags']}"
+        truth = SCENARIOS[served["scenario"]].truth  # the head of an answer may have had the counts
+        if (call["input_tokens"], call["output_tokens"]) != (truth.input_tokens, truth.output_tokens):
+            yield f"usage is said to be whole: {call['input_tokens']} {call['output_tokens']} {call['flags']}"
     if call["response_id"] not in (None, served["response_id"]):
         yield f"response_id is {call['response_id']}"
 
@@ -180,8 +182,9 @@ def _answered(call: Line, served: Line, scenario: Scenario) -> Iterator[str]:
     filtered = scenario.finish == "content_filter" and call["finish_reason"] == "content_filter"
     if call["outcome"] != ("error" if filtered else "ok"):
         yield f"outcome is {call['outcome']} {call['error_type']}"
+    untold = {"response_model"} if served["api"] == "embeddings" and served["provider"] == "gcp.gemini" else set()
     for name in ("response_id", "response_model", "streamed"):
-        if call[name] != served[name]:
+        if call[name] != served[name] and name not in untold:
             yield f"{name} is {call[name]}, not {served[name]}"
     if served["streamed"] and (call["ttft_ms"] is None or not call["chunks"]):
         yield "a stream without a first content"

@@ -38,4 +38,19 @@ def _each(distribution: str, script: str, **transports: str) -> tuple[Library, .
     )
 
 
-LIBRARIES = (*_each("openai", "openai_calls.py", clients="httpx2", clients_older="httpx", clients_past="httpx"),)
+LIBRARIES = (
+    *_each("openai", "openai_calls.py", clients="httpx2", clients_older="httpx", clients_past="httpx"),
+    *_each("anthropic", "anthropic_calls.py", clients="httpx2", clients_older="httpx", clients_past="httpx2"),
+    *_each("google-genai", "google_calls.py", clients="httpx2,aiohttp", clients_older="httpx"),
+    *_each("google-genai", "google_calls.py", clients_past="httpx,aiohttp"),
+    *_each("mistralai", "mistral_calls.py", clients="httpx2", clients_older="httpx", clients_past="httpx"),
+    *_each("cohere", "cohere_calls.py", clients="httpx", clients_older="httpx", clients_past="httpx"),
+    *_each("groq", "groq_calls.py", clients="httpx", clients_older="httpx"),
+    *_each("together", "together_calls.py", clients="httpx", clients_older="httpx", clients_past="urllib3,aiohttp"),
+    *_each("ollama", "ollama_calls.py", clients="httpx", clients_older="httpx"),
+    *_each("huggingface-hub", "huggingface_calls.py", clients="httpx2", clients_older="httpx"),
+    *_each("boto3", "bedrock_calls.py", clients="botocore,aiohttp", clients_past="botocore"),
+    *_each("langchain-openai", "langchain_calls.py", clients="httpx2", clients_older="httpx"),
+    *_each("pydantic-ai-slim", "pydantic_ai_calls.py", clients="httpx2", clients_older="httpx"),
+    *_each("litellm", "litellm_calls.py", litellm="httpx2,httpx,aiohttp", clients_litellm_older="httpx,aiohttp"),
+)

@@ -1,4 +1,4 @@
-"""A simulated provider: the model APIs of ten vendors on one port, whose true counts are known.
+"""A simulated provider: the model APIs of eleven vendors on one port, whose true counts are known.
 
 In: HTTP requests of the real client libraries; what shall happen to one stands in its text as `scenario:<name>`, or in
 the header `x-scenario` (`SCENARIOS` has the names and the truth); what befalls only a first attempt is known by what
@@ -14,7 +14,7 @@ Why: the only thing that instrumentation, gateways and readers can be held again
 Run alone: `python -m tachograph.testing.provider --port 4190`.
 
 Where each vendor is: OpenAI `/v1`; Azure `/openai/deployments/...`; Anthropic, Gemini, Vertex, Bedrock, Cohere and
-Ollama at the root; Mistral under `/mistral`, Groq under `/groq`.
+Ollama at the root; Mistral under `/mistral`, Groq under `/groq`, Together under `/together`, Cohere v1 under `/cohere`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import Any
 
 from tachograph.testing import provider_anthropic as anthropic
 from tachograph.testing import provider_bedrock as bedrock
+from tachograph.testing import provider_cohere_v1 as cohere_v1
 from tachograph.testing import provider_google as google
 from tachograph.testing import provider_openai as openai
 from tachograph.testing import provider_others as others
@@ -47,6 +48,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[[Asked], Answer]], ...] = (
     (r"^/mistral/v1/chat/completions$", "mistral_ai", "chat", openai.mistral_chat),
     (r"^/mistral/v1/embeddings$", "mistral_ai", "embeddings", openai.embeddings),
     (r"^/groq/openai/v1/chat/completions$", "groq", "chat", openai.groq_chat),
+    (r"^/together/v1/chat/completions$", "together", "chat", openai.together_chat),
     (r"^/openai/deployments/[^/]+/chat/completions$", "azure.ai.openai", "chat", openai.azure_chat),
     (r"^(?:/v1)?/chat/completions$", "openai", "chat", openai.chat),
     (r"^(?:/v1)?/responses$", "openai", "responses", openai.responses),
@@ -60,6 +62,8 @@ ROUTES: tuple[tuple[str, str, str, Callable[[Asked], Answer]], ...] = (
     (r"^/model/[^/]+/invoke$", "aws.bedrock", "invoke", bedrock.invoke),
     (r"^/model/[^/]+/invoke-with-response-stream$", "aws.bedrock", "invoke", bedrock.invoke_stream),
     (r"^/v2/chat$", "cohere", "chat", others.cohere_chat),
+    (r"^/cohere/v1/chat$", "cohere", "chat_v1", cohere_v1.chat),
+    (r"^(?:/cohere/v1|/v2)/embed$", "cohere", "embeddings", cohere_v1.embed),
     (r"^/api/chat$", "ollama", "chat", others.ollama_chat),
 )
 _ROUTES = tuple((re.compile(path), provider, api, handle) for path, provider, api, handle in ROUTES)

@@ -63,8 +63,13 @@ def deployment(asked: Asked) -> str:
 
 
 def mistral_chat(asked: Asked) -> Answer:
-    """Mistral's: counts in every stream, on the chunk that ends it."""
+    """Mistral's: counts in every stream, on the chunk that ends it; a tool call comes in one piece."""
     return _chat(asked, digits(asked.number, "mistral", 32), True, "last")
+
+
+def together_chat(asked: Asked) -> Answer:
+    """Together's: counts in every stream, on the chunk that ends it."""
+    return _chat(asked, digits(asked.number, "together", 16) + "-FRA", True, "last")
 
 
 def groq_chat(asked: Asked) -> Answer:
@@ -96,7 +101,9 @@ def embeddings(asked: Asked) -> Answer:
         "model": _model(asked),
         "usage": {"prompt_tokens": counted, "total_tokens": counted},
     }
-    return _whole(asked, body, None)
+    if asked.path.startswith("/mistral"):
+        body = {"id": digits(asked.number, "mistral", 32)} | body
+    return _whole(asked, body, body.get("id"))
 
 
 def error(asked: Asked) -> Answer:
@@ -134,7 +141,7 @@ def _chunks(asked: Asked, response_id: str, counts: bool, where: str) -> Iterato
     """where: which chunk has the counts: one `apart` without choices, the `last` one, or the last one `twice`."""
     head = _chat_head(asked, response_id, "chat.completion.chunk")
     silent: dict[str, Any] = {"usage": None} if counts and where == "apart" else {}
-    for delta in _deltas(asked):
+    for delta in _mistral_deltas(asked) if asked.path.startswith("/mistral") else _deltas(asked):
         yield head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} | silent
     if asked.scenario.breaks == "error":
         yield {"error": {"message": REFUSAL, "type": "server_error", "code": None, "param": None}}
@@ -160,6 +167,14 @@ def _deltas(asked: Asked) -> Iterator[dict[str, Any]]:
         return
     for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
         yield {"content": piece}
+
+
+def _mistral_deltas(asked: Asked) -> Iterator[dict[str, Any]]:
+    if asked.scenario.finish != "tool_calls":
+        yield from _deltas(asked)
+        return
+    yield {"role": "assistant", "content": ""}
+    yield {"tool_calls": [{"index": 0} | _tool_call(asked, TOOL_ARGUMENTS)]}
 
 
 def _tool_call(asked: Asked, arguments: str) -> dict[str, Any]:

@@ -31,8 +31,7 @@ PREAMBLE_TOKENS = 200  # tokens that Cohere's model saw and that are not billed
 def cohere_chat(asked: Asked) -> Answer:
     """`POST /v2/chat`."""
     if asked.fails:
-        body: dict[str, Any] = {"id": uuid(asked.number, "cohere"), "message": REFUSAL}
-        return Answer(pieces=(json.dumps(body).encode(),), status=asked.scenario.status)
+        return cohere_error(asked)
     answer_id, scenario = uuid(asked.number, "cohere"), asked.scenario
     if asked.body.get("stream"):
         pieces = tuple(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in _cohere_events(asked))
@@ -45,6 +44,12 @@ def cohere_chat(asked: Asked) -> Answer:
     finish, counted = _COHERE_FINISHES[scenario.finish], cohere_usage(scenario.truth)
     body = {"id": answer_id, "message": message, "finish_reason": finish, "usage": counted}
     return Answer(pieces=(json.dumps(body).encode(),), response_id=answer_id)
+
+
+def cohere_error(asked: Asked) -> Answer:
+    """The error of the request's scenario."""
+    body = {"id": uuid(asked.number, "cohere"), "message": REFUSAL}
+    return Answer(pieces=(json.dumps(body).encode(),), status=asked.scenario.status)
 
 
 def _cohere_events(asked: Asked) -> Iterator[dict[str, Any]]:

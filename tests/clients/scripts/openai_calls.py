@@ -22,10 +22,10 @@ def client(options: Options, *, asynchronous: bool = False, azure: bool = False)
     return getattr(openai, kind)(**where, **named)
 
 
-def chat(made: Any, **more: Any) -> Way:
+def chat(made: Any, model: str = drive.GPT, **more: Any) -> Way:
     def ask(question: str, **stream: Any) -> Any:
         messages = [{"role": "user", "content": question}]
-        return made.chat.completions.create(model=drive.GPT, messages=messages, tools=TOOLS, **stream)
+        return made.chat.completions.create(model=model, messages=messages, tools=TOOLS, **stream)
 
     return Way(ask, lambda question: ask(question, stream=True, **more))
 
@@ -49,7 +49,7 @@ def chat_told(answer: Any) -> Told:
 def streamed_chat(pieces: list[Any]) -> Told:
     choices = [choice for piece in pieces for choice in piece.choices]
     deltas = [choice.delta for choice in choices]
-    calls = [call for delta in deltas for call in delta.tool_calls or []]
+    calls = [call for delta in deltas for call in getattr(delta, "tool_calls", None) or []]
     counted = [piece.usage for piece in pieces if piece.usage]
     last = next(piece for piece in pieces if piece.id)
     return {
@@ -63,13 +63,13 @@ def streamed_chat(pieces: list[Any]) -> Told:
 
 
 def chat_counts(usage: Any) -> Told:
-    asked, answered = usage.prompt_tokens_details, usage.completion_tokens_details
+    asked, answered = (getattr(usage, f"{side}_tokens_details", None) for side in ("prompt", "completion"))
     return tokens(
         input_tokens=usage.prompt_tokens,
         output_tokens=usage.completion_tokens,
         total_tokens=usage.total_tokens,
-        cache_read=asked.cached_tokens if asked else None,
-        output_reasoning=answered.reasoning_tokens if answered else None,
+        cache_read=getattr(asked, "cached_tokens", None),
+        output_reasoning=getattr(answered, "reasoning_tokens", None),
     )
 
 
