@@ -3,19 +3,42 @@
 -- by_trace and by_response find the sightings of the last hour. Block numbers let single rows be marked as another sighting
 -- of a call (same_as) without rewriting a part. span_links holds, for a few hours, which span is below which: the way
 -- from one sighting to another may lead over spans that are no calls. Roll-ups are filled through calls_cells, which
--- keeps nothing: an insert is summed once, and a call is taken back by the same way. Merges take a few parts at a time, in
--- small blocks, and write compact parts up to a gigabyte: a part in a file a column takes a buffer a column to write.
+-- keeps nothing: an insert is summed once, and a call is taken back by the same way.
+-- calls is made anew with small granules, and what is in it is copied: a merge holds a granule of each of its parts, so
+-- that many parts can be merged at once (a row is then rewritten less often) in little memory. Parts are compact up to a
+-- gigabyte: a part in a file a column takes a buffer a column to write. As many parts at the most as at the least would
+-- never be merged.
 -- metric_points holds the GenAI metrics that services report about themselves: kept apart, never added to calls.
 -- snapshots holds what a process must know to go on counting where the one before stopped.
-ALTER TABLE tachograph.calls{cluster}
+DROP VIEW IF EXISTS tachograph.calls_minute_filled{cluster};
+
+DROP VIEW IF EXISTS tachograph.calls_hour_filled{cluster};
+
+DROP VIEW IF EXISTS tachograph.calls_day_filled{cluster};
+
+DROP TABLE IF EXISTS tachograph.calls_fine{cluster} SYNC;
+
+CREATE TABLE tachograph.calls_fine{cluster} AS tachograph.calls
+ENGINE = {engine}MergeTree
+PARTITION BY toMonday(started_at)
+ORDER BY call_id
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1,
+    min_compress_block_size = 262144, max_compress_block_size = 1048576, fsync_after_insert = 1, fsync_part_directory = 1,
+    non_replicated_deduplication_window = 10000,
+    enable_block_number_column = 1, enable_block_offset_column = 1,
+    min_parts_to_merge_at_once = 24, max_parts_to_merge_at_once = 48, merge_max_block_size = 4096,
+    min_bytes_for_wide_part = 1073741824,
+    compact_parts_max_bytes_to_buffer = 8388608, compact_parts_max_granules_to_buffer = 64;
+
+ALTER TABLE tachograph.calls_fine{cluster}
     ADD INDEX IF NOT EXISTS by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
     ADD INDEX IF NOT EXISTS by_response response_id TYPE bloom_filter(0.001) GRANULARITY 1;
 
-ALTER TABLE tachograph.calls{cluster}
-    MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1,
-        min_parts_to_merge_at_once = 8, max_parts_to_merge_at_once = 8, merge_max_block_size = 1024,
-        min_bytes_for_wide_part = 1073741824,
-        compact_parts_max_bytes_to_buffer = 8388608, compact_parts_max_granules_to_buffer = 8;
+INSERT INTO tachograph.calls_fine SELECT * FROM tachograph.calls;
+
+EXCHANGE TABLES tachograph.calls AND tachograph.calls_fine{cluster};
+
+DROP TABLE tachograph.calls_fine{cluster} SYNC;
 
 CREATE TABLE IF NOT EXISTS tachograph.span_links{cluster}
 (
@@ -64,12 +87,6 @@ CREATE TABLE IF NOT EXISTS tachograph.snapshots{cluster}
 ENGINE = {engine}ReplacingMergeTree(taken_at)
 ORDER BY name
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
-
-DROP VIEW IF EXISTS tachograph.calls_minute_filled{cluster};
-
-DROP VIEW IF EXISTS tachograph.calls_hour_filled{cluster};
-
-DROP VIEW IF EXISTS tachograph.calls_day_filled{cluster};
 
 CREATE TABLE IF NOT EXISTS tachograph.calls_cells{cluster}
 (
