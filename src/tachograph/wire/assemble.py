@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 
 from tachograph.call import BY_NAME, EPOCH, MONEY_STEP, Call, typed
 from tachograph.wire.exchange import End
@@ -19,6 +20,8 @@ from tachograph.wire.tokens import PARTS
 USAGE_BYTES_MAX = 16 * 1024
 TOOL_CALLS_MAX = 65535  # what the column holds
 
+_parts = attrgetter(*PARTS)
+_written = json.JSONEncoder(separators=(",", ":")).encode
 _ENDED: dict[End, tuple[str, str]] = {
     End.CLIENT_GONE: ("aborted", "cancelled"),
     End.TIMEOUT: ("error", "timeout"),
@@ -85,14 +88,14 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     _usage(call, found, form)
     call.price_context = dict(found.price_context)
     if found.iterations:
-        call.price_context["iterations"] = json.dumps(found.iterations, separators=(",", ":"))
+        call.price_context["iterations"] = _written(found.iterations)
     call.flag(*found.flags)
 
 
 def _usage(call: Call, found: Found, form: Format) -> None:
     tokens = found.tokens or form.tokens(found)
     raw = countable({**(found.usage or {}), **found.usage_copies})
-    text = json.dumps(raw, separators=(",", ":")) if raw else None
+    text = _written(raw) if raw else None
     if text is not None and len(text) > USAGE_BYTES_MAX:
         call.flag("usage_raw_too_large")
         text = None
@@ -103,10 +106,11 @@ def _usage(call: Call, found: Found, form: Format) -> None:
         _estimate(call, found)
         return
     call.usage_source = "reported"
-    if any(getattr(tokens, part) is not None for part in PARTS):
+    counted = [(part, value) for part, value in zip(PARTS, _parts(tokens), strict=True) if value is not None]
+    if counted:
         call.usage_basis = tokens.basis  # billed by seconds alone: reported, but nothing was counted in tokens
-    for part in PARTS:
-        setattr(call, part, getattr(tokens, part))
+    for part, value in counted:
+        setattr(call, part, value)
     call.input_tokens, call.output_tokens = tokens.input_tokens, tokens.output_tokens
     partial = "usage_partial" in found.flags  # one side never came: there is no total
     if not partial and (call.input_tokens is not None or call.output_tokens is not None):
@@ -180,7 +184,10 @@ def _attempt(headers: Mapping[str, str]) -> int:
 
 
 def _aws_attempt(headers: Mapping[str, str]) -> str | None:
-    words = dict(word.strip().partition("=")[::2] for word in headers.get("amz-sdk-request", "").split(";"))
+    stated = headers.get("amz-sdk-request")
+    if not stated:
+        return None
+    words = dict(word.strip().partition("=")[::2] for word in stated.split(";"))
     return words.get("attempt")
 
 

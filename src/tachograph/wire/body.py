@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from tachograph.wire.encoding import Decoder, encoded
 from tachograph.wire.eventstream import Frames
 from tachograph.wire.repeats import Repeats
-from tachograph.wire.sse import EventStream
+from tachograph.wire.sse import EventStream, around
 from tachograph.wire.values import NOT_JSON, Document, Values, decoded
 
 WINDOW_BYTES = 64 * 1024
@@ -75,6 +75,7 @@ class Body:
         self._decoder = Decoder(encoding, self._plain) if encoding and encoded(encoding) else None
         self._take = self._plain if self._decoder is None else self._decoder.feed
         self._framing: Framing | None = None
+        self._stream: EventStream | None = None  # the same, where it is that one
         self._head = b""
         self._guessed = False  # the framing was chosen for a stream that may not have come
         self._at_us: int | None = None
@@ -140,7 +141,11 @@ class Body:
                 return
             data, self._head = head, b""
         assert self._framing is not None
-        self._say(self._framing.feed(data))
+        whole = self._stream is not None and self._stream.idle  # then the piece may be one event that is known
+        if whole and self._repeats is not None and self._repeats.known(None, data, self._at_us):
+            self.values += 1
+        else:
+            self._say(self._framing.feed(data))
 
     def _choose(self, head: bytes, *, whole: bool = False) -> bool:
         """Choose the framing by a prefix of the body without blanks before it; whether it was long enough to tell."""
@@ -158,7 +163,9 @@ class Body:
         elif first == b"\0" or "vnd.amazon.eventstream" in kind:
             self._framing = Frames()
         elif "event-stream" in kind or _SSE_HEAD.match(head):
-            self._framing = EventStream()
+            self._framing = self._stream = EventStream()
+            if self._repeats is not None:
+                self._repeats.around = around
         elif not whole and _SSE_BEGUN.fullmatch(head):
             return False
         else:

@@ -5,6 +5,8 @@ A format module defines one `Format` (or a few kin) and is listed in `wire.FORMA
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,8 @@ from tachograph.wire.exchange import Request
 from tachograph.wire.found import Found
 from tachograph.wire.repeats import Varying
 from tachograph.wire.tokens import Tokens
+
+URL_CHARS_KEPT_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,32 @@ class Asked:
 
 def asked(request: Request, members: Mapping[str, Any]) -> Asked:
     """The view of a request; a URL that cannot be parsed is an empty one."""
+    url = request.url
+    if len(url) > URL_CHARS_KEPT_MAX or _UNUSUAL.search(url):
+        host, path, query = _address(url) or ("", "", "")
+    else:  # a query may hold a key, which is not to be kept
+        address, _, query = url.partition("?")
+        known = _known_address(address)
+        host, path, query = (known[0], known[1], query) if known else ("", "", "")
+    return Asked(host, path, query, request.method, request.headers, members)
+
+
+def _address(url: str) -> tuple[str, str, str] | None:
+    """(host, path, query); nothing where the URL cannot be parsed."""
     try:
-        parts = urlsplit(request.url)
+        parts = urlsplit(url)
         host = (parts.hostname or "").lower()
     except ValueError:
-        return Asked("", "", "", request.method, request.headers, members)
+        return None
     path = unquote(parts.path)
-    return Asked(host, path if path == "/" else path.rstrip("/"), parts.query, request.method, request.headers, members)
+    return host, path if path == "/" else path.rstrip("/"), parts.query
 
 
-@dataclass(frozen=True, slots=True)
+_known_address = functools.lru_cache(maxsize=1024)(_address)  # a process asks few addresses, and often
+_UNUSUAL = re.compile(r"[#\x00-\x20]")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
     """One wire format.
 

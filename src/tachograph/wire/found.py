@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from tachograph.wire.tokens import Tokens
@@ -18,6 +19,7 @@ from tachograph.wire.tokens import Tokens
 NAME_CHARS_MAX = 256
 MEMBERS_MAX = 512
 DEPTH_MAX = 8
+COUNT_MAX = 10**12
 _ENUM = re.compile(r"[\w.:/@-]{1,64}")
 
 
@@ -103,21 +105,23 @@ def count(value: Any) -> int | None:
 
     Negative values and absurd ones (over 10^12) are no counts.
     """
-    if isinstance(value, bool) or value is None:
+    if value is None:
         return None
+    if type(value) is int:  # nearly always; a bool is of another type
+        return value if 0 <= value <= COUNT_MAX else None
     if isinstance(value, str):
         try:
             value = float(value)
         except ValueError:
             return None
-    if not isinstance(value, (int, float)) or not 0 <= value <= 10**12:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= COUNT_MAX:
         return None
     return round(value)
 
 
 def number(value: Any) -> float | None:
     """A finite number, also written as text. Else None."""
-    if isinstance(value, bool) or value is None:
+    if value is None or isinstance(value, bool):
         return None
     try:
         found = float(value)
@@ -158,9 +162,13 @@ def merged(old: dict[str, Any] | None, new: Any, depth: int = 0) -> dict[str, An
 
 def countable(usage: Any, depth: int = 0) -> Any:
     """`usage` with numbers, nulls and enumeration words only: free text is content and never leaves the room."""
+    if type(usage) is int and -(10**18) <= usage <= 10**18:
+        return usage  # nearly all of it
     if isinstance(usage, dict):
-        kept = {str(key)[:64]: countable(value, depth + 1) for key, value in list(usage.items())[:128]}
-        return {key: value for key, value in kept.items() if value is not _DROP} if depth < 8 else _DROP
+        if depth >= 8:
+            return _DROP
+        kept = {str(key)[:64]: countable(value, depth + 1) for key, value in islice(usage.items(), 128)}
+        return {key: value for key, value in kept.items() if value is not _DROP}
     if isinstance(usage, list):
         return [value for value in (countable(item, depth + 1) for item in usage[:64]) if value is not _DROP]
     if isinstance(usage, str):

@@ -63,15 +63,13 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
     marks.by_headers(found, headers)
     _counts(found, headers)
     read_limits(found, headers)
-    for header in REQUEST_IDS:
-        if found.request_id is None:
-            found.request_id = name(headers.get(header))
+    if found.request_id is None:
+        found.request_id = _word(headers, REQUEST_IDS)
     found.server_ms = _first(headers, SERVER_TIMES) if found.server_ms is None else found.server_ms
     found.server_ms = _front_end(headers) if found.server_ms is None else found.server_ms
     found.queue_ms = _first(headers, QUEUE_TIMES) if found.queue_ms is None else found.queue_ms
-    for header in TIERS:
-        if found.service_tier is None:
-            found.service_tier = name(headers.get(header))
+    if found.service_tier is None:
+        found.service_tier = _word(headers, TIERS)
     served = name(headers.get("x-ms-served-model"))
     if served and (found.response_model is None or found.response_model == found.request_model):
         found.response_model = served
@@ -88,20 +86,27 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
 
 def _counts(found: Found, headers: Mapping[str, str]) -> None:
     """Token counts that engines write into headers, for formats whose bodies lack them."""
-    counts = {header: count(headers.get(header)) for header in COUNTS}
+    counts = {header: count(headers[header]) for header in COUNTS if header in headers}
     known = {header: value for header, value in counts.items() if value is not None}
     if known:
         found.usage_copies["headers"] = known
 
 
 def _front_end(headers: Mapping[str, str]) -> float | None:
-    found = _FRONT_END.search(headers.get("server-timing", ""))
+    found = _FRONT_END.search(headers["server-timing"]) if "server-timing" in headers else None
     return number(found.group(1)) if found else None
+
+
+def _word(headers: Mapping[str, str], candidates: tuple[str, ...]) -> str | None:
+    for header in candidates:
+        if headers.get(header):
+            return name(headers[header])
+    return None
 
 
 def _first(headers: Mapping[str, str], candidates: tuple[tuple[str, float], ...]) -> float | None:
     for header, factor in candidates:
-        value = number(headers.get(header))
+        value = number(headers[header]) if header in headers else None
         if value is not None and value >= 0:
             return round(value * factor, 3)
     return None

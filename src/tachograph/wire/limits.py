@@ -41,6 +41,14 @@ RESETS: Mapping[str, tuple[str, ...]] = {
     )
     for what in ("requests", "tokens")
 }
+# header -> (field, whether it says when something starts anew); and its place among the headers of its field.
+_FIELDS = {
+    header: (field, fields is RESETS)
+    for fields in (COUNTS, RESETS)
+    for field, candidates in fields.items()
+    for header in candidates
+}
+_RANKS = {header: at for at, header in enumerate(_FIELDS)}
 _UNITS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
@@ -48,27 +56,36 @@ _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
 
 def read_limits(found: Found, headers: Mapping[str, str]) -> None:
     """Write what the headers say about limits into `found.limits`, under the names of Call."""
-    if not any("ratelimit" in header or header.startswith("retry-after") for header in headers):
-        return
-    answered = _moment(headers.get("date", ""))
-    for field, candidates in COUNTS.items():
-        value = next((held for header in candidates if (held := count(headers.get(header))) is not None), None)
+    stated = [header for header in headers if header in _FIELDS]
+    stated.sort(key=_RANKS.__getitem__)
+    known: set[str] = set()
+    for header in stated:
+        field, resets = _FIELDS[header]
+        if field in known:
+            continue
+        value = _stated_ms(headers[header], headers) if resets else count(headers[header])
+        if resets or value is not None:
+            known.add(field)
         if value is not None:
             found.limits[field] = value
-    for field, candidates in RESETS.items():
-        stated = next((headers[header] for header in candidates if header in headers), "")
-        wait = wait_ms(stated, answered)
-        if wait is not None:
-            found.limits[field] = wait
-    retry = number(headers.get("retry-after-ms"))
-    retry = wait_ms(headers.get("retry-after", ""), answered) if retry is None else _within(retry)
-    if retry is not None:
-        found.limits["retry_after_ms"] = retry
+    if "retry-after" in headers or "retry-after-ms" in headers:
+        retry = number(headers.get("retry-after-ms"))
+        retry = _stated_ms(headers.get("retry-after", ""), headers) if retry is None else _within(retry)
+        if retry is not None:
+            found.limits["retry_after_ms"] = retry
+
+
+def _stated_ms(text: str, headers: Mapping[str, str]) -> float | None:
+    """`wait_ms`, from the moment of the answer on, which is only looked up where it matters."""
+    wait = wait_ms(text)
+    return wait_ms(text, _moment(headers.get("date", ""))) if wait is None and text else wait
 
 
 def wait_ms(text: str, answered: datetime | None = None) -> float | None:
     """Milliseconds that `6m0s`, `120ms`, `34s`, plain seconds, or a moment (from `answered` on) mean; None: nothing."""
     text = text.strip()[:64]
+    if not text:
+        return None
     if _DURATION.fullmatch(text):
         return _within(sum(float(amount) * _UNITS[unit] for amount, unit in _PIECE.findall(text)))
     seconds = number(text)

@@ -8,12 +8,14 @@ What it must never know: prices, spans, SQL, a clock, a socket.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from tachograph.call import Call
 from tachograph.wire import errors
@@ -198,4 +200,34 @@ def _format(formats: Sequence[Format], request: Asked, api: str | None) -> Forma
         for candidate in formats:
             if candidate.name == api:
                 return candidate
-    return next((candidate for candidate in formats if candidate.matches(request)), formats[-1])
+    known = _by_address(tuple(formats), request.host, request.path)
+    return (
+        next((candidate for candidate in formats if candidate.matches(request)), formats[-1])
+        if known is None
+        else known
+    )
+
+
+@functools.lru_cache(maxsize=1024)  # a process asks few addresses, and often
+def _by_address(formats: tuple[Format, ...], host: str, path: str) -> Format | None:
+    """The first format that matches; None where one of them has to look at more than the address."""
+    address = cast(Asked, _Address(host, path))
+    try:
+        return next((candidate for candidate in formats if candidate.matches(address)), formats[-1])
+    except _Further:
+        return None
+
+
+class _Further(Exception):
+    """More was asked for than an address."""
+
+
+@dataclass(frozen=True)
+class _Address:
+    """A request of which only the address is known."""
+
+    host: str
+    path: str
+
+    def __getattr__(self, name: str) -> Any:
+        raise _Further(name)

@@ -12,7 +12,6 @@ What it must never know: what an event means.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +29,10 @@ TRIALS_MAX = 8  # frames kept in a row that no event repeated: then this stream 
 # The inside of a JSON string that is not empty; what it is cut at can only be the quote that closes it.
 _TEXT = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++'
 _NUMBER = r"(?:0|[1-9][0-9]{0,11}+)"
-_SEQUENCE, _MARK = "sequence_number", 10**13  # longer than any number that fits a hole
+_SEQUENCE = "sequence_number"
 
 Hole = Callable[[bytes, int], re.Match[bytes] | None]
+Paths = list[tuple[str, ...]]
 _text: Hole = re.compile(_TEXT.encode()).match
 _number: Hole = re.compile(_NUMBER.encode()).match
 
@@ -61,40 +61,39 @@ class Varying:
 
     def frame(self, name: str, text: bytes, value: Any) -> Frame | None:
         """What surrounds the texts of an event; None where it holds none, or where one stands in another place."""
-        if len(text) > FRAME_BYTES_MAX or text.count(b"{") + text.count(b"[") > NESTING_MAX:
+        if len(text) > FRAME_BYTES_MAX or not isinstance(value, dict):
             return None
-        kinds, pieces, at = [], [], 0
-        names = set()
+        kinds: list[Hole] = []
+        names, pieces, at = set(), [], 0
         for hole in self._holes.finditer(text):
             start, end = hole.span(hole.lastindex or 0)
             kinds.append(_text if hole.lastindex == 2 else _number)
             names.add(hole[1])
             pieces.append(text[at:start])
             at = end
-        if not kinds or kinds.count(_number) > 1:
+        if not kinds:
             return None
-        gaps = tuple(zip(kinds, (*pieces[1:], text[at:]), strict=True))
-        frame = Frame(name, pieces[0], gaps, numbered=_number in kinds)
+        pieces.append(text[at:])
+        frame = Frame(name, pieces[0], tuple(zip(kinds, pieces[1:], strict=True)), numbered=_number in kinds)
         paths = [path for path in self._paths if path[-1].encode() in names]
-        return frame if self._surrounds(frame, value, paths) else None
+        return frame if self._surrounds(pieces, kinds, value, paths) else None
 
-    def _surrounds(self, frame: Frame, value: Any, paths: list[tuple[str, ...]]) -> bool:
-        """Whether every hole is a whole value at one of the paths: marks put into the holes turn up there alone."""
-        marks, marked = [], frame.start
-        for kind, after in frame.gaps:
-            marks += [] if kind is _number else [f"text {len(marks)}"]
-            marked += (b"%d" % _MARK if kind is _number else marks[-1].encode()) + after
-        try:
-            other = json.loads(marked.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
+    def _surrounds(self, pieces: list[bytes], kinds: list[Hole], value: dict[str, Any], paths: Paths) -> bool:
+        """Whether the holes are the texts at our places, and no others.
+
+        Where no name is written with a backslash, the expression has found every text at these places, and maybe more:
+        so it is enough to count them.
+        """
+        around = b"".join(pieces)
+        if b"\\" in around or around.count(b"{") + around.count(b"[") > NESTING_MAX:
             return False
-        if not isinstance(value, dict) or not isinstance(other, dict):
+        numbers = kinds.count(_number)
+        if self._numbered and (numbers > 1 or (numbers == 1) != (type(value.get(_SEQUENCE)) is int)):
             return False
-        if self._numbered and (_SEQUENCE in value, other.get(_SEQUENCE) == _MARK) != (frame.numbered, frame.numbered):
+        if self._numbered and not numbers and _SEQUENCE in value:
             return False
-        was, now = ([found for path in paths for found in _at(path, top)] for top in (value, other))
-        changed = [after for before, after in zip(was, now, strict=False) if before != after]
-        return len(changed) == len(marks) and all(mark in changed for mark in marks)
+        texts = [text for path in paths for text in _at(path, value) if isinstance(text, str) and text]
+        return len(texts) == len(kinds) - numbers
 
 
 def _at(path: tuple[str, ...], top: dict[str, Any]) -> list[Any]:
@@ -110,10 +109,11 @@ def _at(path: tuple[str, ...], top: dict[str, Any]) -> list[Any]:
 class Frame:
     """What surrounds the texts of an event, and what such an event does: it counts pieces, and may be content.
 
+    name: of the event; None: the frame surrounds a whole event with its lines.
     gaps: (what fits the hole, the bytes after it) for each hole in turn.
     """
 
-    name: str
+    name: str | None
     start: bytes
     gaps: tuple[tuple[Hole, bytes], ...]
     numbered: bool
@@ -121,35 +121,50 @@ class Frame:
     visible: int = 0
     reasoning: int = 0
 
+    def within(self, before: bytes, after: bytes) -> Frame:
+        """The same frame with the bytes around that the framing adds."""
+        kind, end = self.gaps[-1]
+        gaps = (*self.gaps[:-1], (kind, end + after))
+        return Frame(None, before + self.start, gaps, self.numbered, self.content, self.visible, self.reasoning)
+
 
 Event = Callable[[str, Any, int | None], bool]
 
 
 class Repeats:
-    """The frames of one stream. event: reads one event the long way; whether it was content."""
+    """The frames of one stream.
+
+    event: reads one event the long way; whether it was content. around: what the framing puts around an event of a
+    name, where a piece of the stream may be known as a whole; set by whoever chooses the framing.
+    """
 
     def __init__(self, varying: Varying, found: Found, timing: Timing, event: Event) -> None:
+        self.around: Callable[[str], tuple[bytes, bytes]] | None = None
         self._varying, self._found, self._timing, self._event = varying, found, timing, event
         self._frames: list[Frame] = []
+        self._pieces: list[Frame] = []  # the same, as they come over the wire
         self._trials_left = TRIALS_MAX
 
-    def known(self, name: str, text: bytes, at_us: int | None) -> bool:
-        """Whether an event repeats an earlier one; it is read then."""
-        for frame in self._frames:
+    def known(self, name: str | None, text: bytes, at_us: int | None) -> bool:
+        """Whether an event repeats an earlier one; it is read then. name: None where `text` is the whole piece."""
+        for frame in self._pieces if name is None else self._frames:
             if frame.name != name or not text.startswith(frame.start):
                 continue
             at, number = len(frame.start), None
             for kind, after in frame.gaps:
                 hole = kind(text, at)
-                if hole is None or not text.startswith(after, hole.end()):
+                if hole is None or not text.startswith(after, at := hole.end()):
                     break
-                at = hole.end() + len(after)
+                at += len(after)
                 if kind is _number:
                     number = int(hole.group())
             else:
-                if at == len(text) and self._again(frame, number):
+                if at == len(text) and (number is None or self._follows(number)):
+                    self._found.visible_pieces += frame.visible
+                    self._found.reasoning_pieces += frame.reasoning
                     if frame.content:
                         self._timing.content(at_us)
+                    self._trials_left = TRIALS_MAX
                     return True
         return False
 
@@ -160,26 +175,23 @@ class Repeats:
         visible, reasoning = found.visible_pieces, found.reasoning_pieces
         content = self._event(name, value, at_us)
         if not _unchanged(before, _standing(found)):
-            self._frames.clear()
+            self._frames, self._pieces = [], []
             return
         frame = self._varying.frame(name, text, value) if text is not None and self._trials_left else None
-        if frame is not None and frame.numbered == (found.sequence != number):
+        if text is not None and frame is not None and frame.numbered == (found.sequence != number):
             frame.content = content
             frame.visible, frame.reasoning = found.visible_pieces - visible, found.reasoning_pieces - reasoning
             self._trials_left -= 1
-            self._frames.insert(0, frame)
-            del self._frames[FRAMES_MAX:]
+            self._frames = [frame, *self._frames[: FRAMES_MAX - 1]]
+            if self.around is not None and b"\n" not in text and b"\r" not in text:
+                self._pieces = [frame.within(*self.around(name)), *self._pieces[: FRAMES_MAX - 1]]
 
-    def _again(self, frame: Frame, number: int | None) -> bool:
-        """Do once more what events of this frame do; not where the event may have been seen already."""
-        found = self._found
-        if number is not None:
-            if found.sequence is not None and number <= found.sequence:
-                return False
-            found.sequence = number
-        self._trials_left = TRIALS_MAX
-        found.visible_pieces += frame.visible
-        found.reasoning_pieces += frame.reasoning
+    def _follows(self, number: int) -> bool:
+        """Whether an event is numbered after the newest one, which it then is; not where it may have been seen."""
+        newest = self._found.sequence
+        if newest is not None and number <= newest:
+            return False
+        self._found.sequence = number
         return True
 
 

@@ -21,6 +21,11 @@ PLAIN_BYTES_MAX = 16 * 1024  # of a piece that is read by whole events
 DONE = "[DONE]"
 
 
+def around(name: str) -> tuple[bytes, bytes]:
+    """What stands before and after the text of an event of that name, in the form that nearly all servers write."""
+    return (f"event: {name}\n".encode() if name else b"") + b"data: ", b"\n\n"
+
+
 class EventStream:
     """Feeds on bytes; returns (event name, value) pairs. A value is JSON text as bytes, or what a sieve left of it.
 
@@ -30,7 +35,7 @@ class EventStream:
     def __init__(self) -> None:
         self.damaged = 0
         self.cut = False  # an event stream may end anywhere; whether it was whole its last event says
-        self._idle = True  # the next byte begins an event
+        self.idle = True  # the next byte begins an event
         self._line = bytearray()
         self._long = False  # inside a line that is not held
         self._after_cr = False
@@ -43,10 +48,12 @@ class EventStream:
     def feed(self, data: bytes) -> list[tuple[str, Any]]:
         """The events that this piece completed."""
         out: list[tuple[str, Any]] = []
-        if not (self._idle and data.endswith(b"\n\n") and len(data) <= PLAIN_BYTES_MAX) or b"\r" in data:
+        if not (self.idle and data.endswith(b"\n\n") and len(data) <= PLAIN_BYTES_MAX) or b"\r" in data:
             self._lines(data, out)
             return out
-        for event in data[:-2].split(b"\n\n"):  # what nearly all pieces are: whole events, one line of data in each
+        if data.startswith(b"data: {") and data.find(b"\n") == len(data) - 2:
+            return [("", data[6:-2])]  # what nearly all pieces are
+        for event in data[:-2].split(b"\n\n"):
             if event.startswith(b"data: {") and b"\n" not in event:
                 out.append(("", event[6:]))
             elif not self._named(event, out):
@@ -85,7 +92,7 @@ class EventStream:
                 self._dispatch(out)
         if rest:
             self._add(rest, out)
-        self._idle = not (self._line or self._long or self._data or self._name or self._after_cr or self._sieve)
+        self.idle = not (self._line or self._long or self._data or self._name or self._after_cr or self._sieve)
 
     def finish(self) -> list[tuple[str, Any]]:
         """An event that was not closed by a blank line is still an event: servers forget the last one."""
