@@ -19,10 +19,14 @@ from tachograph.wire.format import asked
 from tachograph.wire.providers import provider as provider_of
 
 HEAD_BYTES = 64 * 1024  # so much of a body is looked at for its shape, at each end
-_MARKS = (b'"messages"', b'"input"', b'"prompt"', b'"contents"', b'"query"', b'"texts"', b'"inputs"')
+_MARKS = (
+    *(b'"messages"', b'"input"', b'"prompt"', b'"contents"', b'"query"', b'"texts"', b'"inputs"', b'"input_text"'),
+    b'"sampling_params"',  # SGLang
+)
+_SERVED = ("", "/", "/invocations")  # how the endpoints that one rents end: Hugging Face, Databricks
 _FORMATS = tuple(form for form in wire.FORMATS if form is not wire.FORMATS[-1])  # the last matches everything
 # Answers that are fetched: made in the background, or by the batch.
-_FETCHED = re.compile(r"/responses/[^/?]+/?(\?|$)|/results/?(\?|$)|/files/[^/?]+/content/?(\?|$)")
+_FETCHED = re.compile(r"/(responses|interactions)/[^/?]+/?(\?|$)|/results/?(\?|$)|/files/[^/?]+/content/?(\?|$)")
 _CANCELLED = re.compile(r"/responses/[^/?]+/cancel/?(\?|$)")
 _PORTS = {"http": 80, "https": 443}
 
@@ -61,11 +65,11 @@ class Recogniser:
         known = any(form.matches(request) for form in _FORMATS)
         if told is not None:
             return (Verdict.YES if known or method == "POST" else Verdict.NO), told or None
-        if not known:
-            return Verdict.NO, None
-        if provider_of(request.host, url, None) != "unknown":
+        hosted = provider_of(request.host, url, None) != "unknown"
+        if known and hosted:
             return Verdict.YES, None
-        return (Verdict.SHAPE if method == "POST" else Verdict.NO), None
+        served = known or (hosted and request.path[request.path.rfind("/") :] in _SERVED)
+        return (Verdict.SHAPE if served and method == "POST" else Verdict.NO), None
 
 
 def is_fetched(method: str, url: str) -> bool:
