@@ -173,8 +173,8 @@ class Chunk:
 
     @property
     def is_usage(self) -> bool:
-        """Whether it was the chunk that brings the usage: whole, with counts, and no choices."""
-        return self._whole and self._empty and self._counted
+        """Whether it was the chunk that brings the usage: held back, whole, with counts, and no choices."""
+        return self.undecided and self._whole and self._empty and self._counted
 
     def feed(self, text: bytes) -> bytes:
         """What is not held back as a member."""
