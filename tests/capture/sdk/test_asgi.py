@@ -628,9 +628,11 @@ def test_totals_count_from_many_threads() -> None:
 
 def test_a_call_that_ends_while_totals_are_added_up_does_not_wait() -> None:
     totals = Totals()
+    adding = threading.Thread(target=lambda: [totals.add(Call()) for _ in range(200)], daemon=True)
     with totals._lock:  # as in a finalizer that runs in the middle of adding up
-        for _ in range(200):
-            totals.add(Call())
+        adding.start()
+        adding.join(5)
+        assert not adding.is_alive()
     assert totals.calls == 200
     with pytest.raises(AttributeError, match="Totals has no 'tokens': it has calls,"):
         _ = totals.tokens
