@@ -77,8 +77,8 @@ def sdk_page() -> Iterator[str]:
     """What `instrument` may be told."""
     yield "# tachograph.instrument()"
     yield ""
-    yield "Each is an argument of `instrument` or an environment variable; the argument wins. An unknown one is an error"
-    yield "that names the nearest known one."
+    yield "Each is an argument of `instrument` or an environment variable; the argument wins. An unknown one is refused"
+    yield "with the name of the nearest known one."
     yield ""
     yield from ("| argument | environment | default | meaning |", "|---|---|---|---|")
     defaults = SdkSettings()
