@@ -7,7 +7,17 @@ What this room must never know: prices, spans, SQL, a clock, a socket.
 from __future__ import annotations
 
 from tachograph.call import Call
-from tachograph.wire import anthropic, bedrock, bedrock_invoke, cohere, gemini, gemini_predict, ollama, watsonx
+from tachograph.wire import (
+    anthropic,
+    bedrock,
+    bedrock_invoke,
+    cohere,
+    gemini,
+    gemini_predict,
+    ollama,
+    watsonx,
+    xai_grpc,
+)
 from tachograph.wire.alibaba import GENERATION
 from tachograph.wire.cloudflare import RUN
 from tachograph.wire.exchange import End, Exchange, Request
@@ -55,6 +65,9 @@ FORMATS: tuple[Format, ...] = (
     TGI,
     LLAMACPP,
     watsonx.GENERATE,
+    xai_grpc.CHAT,
+    xai_grpc.SAMPLE,
+    xai_grpc.IMAGE,
     IMAGES,
     TRANSCRIPTION,
     SPEECH,

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from types import ModuleType
 
 from tachograph.capture.sdk.patching import Patches
-from tachograph.capture.sdk.transports import aiohttp, httpx, urllib3
+from tachograph.capture.sdk.transports import aiohttp, grpc, httpx, urllib3
 
 Patch = Callable[[ModuleType, Patches], None]
 
-# (import name of the package, how to wrap it). requests and botocore are seen at urllib3.
+# (import name of the module that is wrapped, how to wrap it). requests and botocore are seen at urllib3.
 TRANSPORTS: tuple[tuple[str, Patch], ...] = (
+    *((package, grpc.patch) for package in grpc.PACKAGES),
     *((package, httpx.patch) for package in httpx.PACKAGES),
     *((package, aiohttp.patch) for package in aiohttp.PACKAGES),
     *((package, urllib3.patch) for package in urllib3.PACKAGES),
