@@ -65,7 +65,7 @@ class Sender:
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._outlet, self._name = outlet, name
+        self._outlet, self.name = outlet, name
         self._queue_calls_max, self._batch_calls_max = queue_calls_max, batch_calls_max
         self._ring_at = min(batch_calls_max, queue_calls_max) - 1
         self._flush_seconds, self._exit_seconds_max = flush_seconds, exit_seconds_max
@@ -305,7 +305,7 @@ class Sender:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
         why = f": {self._why}" if self._why else ""
         logging.getLogger("tachograph").warning(
-            "outlet %s dropped %d calls (in all: %s)%s", self._name, total - self._told, reasons, why
+            "outlet %s dropped %d calls (in all: %s)%s", self.name, total - self._told, reasons, why
         )
         self._told_at, self._told = self._clock(), total
 
