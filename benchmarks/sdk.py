@@ -24,7 +24,7 @@ from benchmarks.sdk_peers import MEASURED, OURS, PEERS
 
 CALLS = {"plain": 16, "stream": 6, "untouched": 32}  # in a block
 PAIRS = {"plain": 8, "stream": 16, "untouched": 4}  # in a round
-ROUNDS, QUICK_ROUNDS = 9, 3
+ROUNDS, QUICK_ROUNDS = 6, 3
 ADDED_US_MAX = {"plain": 100.0, "stream": 250.0}
 SHARE_MAX = 0.25  # of the fastest peer
 KINDS = {"plain": "a plain call", "stream": "a stream of 50 chunks", "untouched": "a request that is no model's"}
