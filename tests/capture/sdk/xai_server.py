@@ -152,7 +152,7 @@ def completion(request: Any, context: Any) -> Any:
 def chunks(request: Any, context: Any) -> Iterator[Any]:
     _refuse(request, context)
     yield Chunk(outputs=[{"delta": {"reasoning_content": "6 x 7", "role": 2}}], **MADE)
-    yield Chunk(outputs=[{"delta": {"content": "4", "role": 2}}], usage={"completion_tokens": 1, "prompt_tokens": 41}, **MADE)
+    yield Chunk(outputs=[{"delta": {"content": "4", "role": 2}}], usage={"prompt_tokens": 41}, **MADE)
     if _word(request) == "slow":
         _sleep(context)
     if _word(request) == "break":

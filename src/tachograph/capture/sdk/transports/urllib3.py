@@ -58,7 +58,7 @@ def _attempts(patches: Patches, tap: Tapping) -> Callable[[Any], Any]:
             try:
                 response = original(pool, connection, method, url, *others, **named)
             except BaseException as failure:
-                guard(watch.failed, _named(failure))
+                guard(_fell, watch, failure)
                 raise
             finally:
                 unheard = guard(_taken, connection)
@@ -251,7 +251,7 @@ def _failed(response: Any, failure: BaseException) -> None:
     partial = getattr(failure, "partial", None)
     if isinstance(partial, bytes) and partial:
         response._tachograph.watch.piece(partial)
-    response._tachograph.watch.failed(_named(failure))
+    _fell(response._tachograph.watch, failure)
 
 
 def _closed(response: Any) -> None:
@@ -293,6 +293,10 @@ def _passed(response: Any, watch: Watch, data: bytes) -> None:
 
 
 # failures
+
+
+def _fell(watch: Watch, failure: BaseException) -> None:
+    watch.failed(_named(failure))
 
 
 def _named(failure: BaseException) -> BaseException:
