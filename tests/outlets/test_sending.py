@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests.outlets.doubles import Scripted, numbered
 
 from tachograph.call import Call
+from tachograph.outlets.jsonl import JsonLines
 from tachograph.outlets.sending import Sender
 
 QUICK: dict[str, Any] = {"flush_seconds": 0.01, "random": lambda: 0.01, "exit_seconds_max": 2.0}
@@ -121,6 +122,31 @@ def test_refused_is_dropped_and_a_mistake_of_the_outlet_ends_nothing() -> None:
         "spilled": 0,
         "retried": 0,
     }
+    sender.close()
+
+
+def test_what_cannot_be_sent_takes_nobody_with_it(tmp_path: Path) -> None:
+    sender = Sender(JsonLines(tmp_path / "calls.jsonl"), name="test", **QUICK)
+    calls = numbered(20)
+    calls[7].tags = {"a": object()}  # type: ignore[dict-item]
+    for call in calls:
+        sender.offer(call)
+    assert sender.flush(5)
+    counts = balanced(sender)
+    assert (counts["sent"], counts["dropped"]) == (19, {"failure": 1})
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 19
+    sender.close()
+
+
+def test_an_outlet_that_is_away_is_said_to_be_once(caplog: pytest.LogCaptureFixture) -> None:
+    outlet = Scripted()
+    outlet.away = True
+    sender = Sender(outlet, name="far", **QUICK)
+    sender.offer(Call())
+    until(lambda: outlet.tries > 6)
+    assert [record.getMessage() for record in caplog.records] == ["outlet far is away, 1 calls wait: nobody is there"]
+    outlet.away = False
+    assert sender.flush(5)
     sender.close()
 
 

@@ -38,6 +38,7 @@ from tachograph.outlets.spill import Spill
 BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 30.0
 TELL_SECONDS = 60.0
+AWAY_TRIES = 4  # so many in vain, and it is said
 ADOPT_SECONDS = 60.0
 _LOOK_SECONDS = 0.005
 _NOW = True  # on the bell: do not wait out a pause
@@ -90,7 +91,7 @@ class Sender:
         self._dropped: dict[str, int] = {}
         self._tries, self._again_at, self._adopt_at = 0, 0.0, 0.0
         self._told_at, self._told = self._clock() - TELL_SECONDS, 0
-        self._why = ""
+        self._why, self._told_away = "", False
 
     def offer(self, call: Call) -> bool:
         """Take a call to be sent; False where there is no room and it is dropped. Never waits, never raises."""
@@ -257,19 +258,34 @@ class Sender:
             self._drop(refused.reason, len(calls))
             taken = 0
         except Exception as error:  # the one guard of this thread: an outlet's mistake must not end it
-            self._why = f"{type(error).__name__}: {error}"
-            self._drop("failure", len(calls))
+            if len(calls) > 1:
+                return self._try_halves(calls, token)
+            self._failed(error, 1)
             taken = 0
-        self._tries, self._again_at = 0, 0.0
+        self._tries, self._again_at, self._told_away = 0, 0.0, False
         return taken
+
+    def _try_halves(self, calls: Sequence[Call], token: str) -> int | None:
+        """Something in it cannot be sent: whatever it is, the others can."""
+        middle = len(calls) // 2
+        first = self._try(calls[:middle], f"{token}.0")
+        second = None if first is None else self._try(calls[middle:], f"{token}.1")
+        return None if first is None or second is None else first + second
+
+    def _failed(self, error: Exception, count: int) -> None:
+        self._why = f"{type(error).__name__}: {error}"
+        self._drop("failure", count)
 
     def _lay_down(self) -> bool:
         """Put what waits in memory on disk, as far as it fits. Whether something was."""
         if self._spill is None or not (self._hand or self._take()):
             return False
-        if not self._spill.append(self._hand):
-            self._why = self._spill.failure
-            return False
+        try:
+            if not self._spill.append(self._hand):
+                self._why = self._spill.failure
+                return False
+        except (TypeError, ValueError, AttributeError) as error:  # a call that is none
+            self._failed(error, len(self._hand))
         self._hand = []
         return True
 
@@ -297,7 +313,13 @@ class Sender:
             self._dropped[reason] = self._dropped.get(reason, 0) + count
 
     def _tell(self) -> None:
-        """What was dropped since it was last told, at most once a minute."""
+        """That the outlet is away, once; what was dropped since it was last told, at most once a minute."""
+        if self._tries == AWAY_TRIES and not self._told_away:
+            self._told_away = True
+            waiting = len(self._queue) + len(self._hand) + (self._spill.calls if self._spill else 0)
+            logging.getLogger("tachograph").warning(
+                "outlet %s is away, %d calls wait: %s", self.name, waiting, self._why
+            )
         counts = self.counts["dropped"]
         total = sum(counts.values())
         if total == self._told or self._clock() < self._told_at + TELL_SECONDS:
@@ -363,6 +385,8 @@ def _close_with_process(sender: Sender) -> None:
     have none when they begin.
     """
     module = sys.modules.get("multiprocessing.util")
-    if module is not None:
+    if module is None:
+        return
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
         module.Finalize(None, sender.close, exitpriority=0)
-        module.register_after_fork(sender, lambda found: module.Finalize(None, found.close, exitpriority=0))
+    module.register_after_fork(sender, lambda found: module.Finalize(None, found.close, exitpriority=0))
