@@ -83,8 +83,17 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
 
 def _begin(observer: Observer, name: str, request: Any) -> Watch | None:
     url, method = str(request.url), request.method
-    content = getattr(request, "_content", b"")  # absent while the body is a stream: then it may be read only once
-    return observer.begin(name, method, url, _lowered(request.headers.raw), content, _form(request.stream))
+    return observer.begin(name, method, url, _lowered(request.headers.raw), _content(request), _form(request.stream))
+
+
+def _content(request: Any) -> bytes:
+    """The body, where it is there; of one that is a stream nothing, for it may be read only once. A request that was
+    made from another (a redirect) has only the stream of that: the one of all bytes (`ByteStream`).
+    """
+    content = getattr(request, "_content", None)
+    if content is None:
+        content = getattr(request.stream, "_stream", b"")
+    return content if isinstance(content, bytes) else b""
 
 
 def _form(stream: Any) -> Mapping[str, Any] | None:
