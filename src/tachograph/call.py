@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -312,13 +312,18 @@ _KEYS = [f',"{column.name}":' for column in COLUMNS]
 _NULLS = [key + "null" for key in _KEYS]
 
 
-def _json(value: Any) -> str:
-    """As `json.dumps` of the dictionary would write it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+# As `json.dumps` of the dictionary would write it.
+_json: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _json_number(value: float) -> str:
     return float.__repr__(value) if math.isfinite(value) else _json(value)
+
+
+def _json_time(value: datetime) -> str:
+    if value.tzinfo is UTC:  # its text ends with +00:00
+        return f'"{value.isoformat(timespec="microseconds")[:-6]}Z"'
+    return f'"{_plain(Kind.TIME, value)}"'
 
 
 # A line a call is written in the user's process: by type, this takes a third of what going through `to_dict` takes.
@@ -327,7 +332,7 @@ _JSON: dict[type, Any] = {
     int: int.__repr__,
     float: _json_number,
     bool: lambda value: "true" if value else "false",
-    datetime: lambda value: f'"{_plain(Kind.TIME, value)}"',
+    datetime: _json_time,
     Decimal: lambda value: f'"{value:f}"',
     dict: lambda value: _json(value) if value else "{}",
     tuple: lambda value: _json(value) if value else "[]",
@@ -338,8 +343,7 @@ def _plain(kind: Kind, value: Any) -> Any:
     if value is None:
         return None
     if kind is Kind.TIME:
-        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     if kind is Kind.MONEY:
         return format(value, "f")
     if kind is Kind.WORDS:

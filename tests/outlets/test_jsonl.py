@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.outlets.doubles import numbered
 from tests.strategies import calls
 
-from tachograph.call import Call, from_dict, to_json
+from tachograph.call import Call, from_dict, to_dict, to_json
 from tachograph.capture.lines import read_calls
 from tachograph.flow import Busy, Refused
 from tachograph.outlets.jsonl import JsonLines
@@ -37,6 +37,11 @@ def test_a_call_is_a_line_which_is_that_call(tmp_path_factory: pytest.TempPathFa
     assert outlet.write(found, "") == len(found)
     outlet.close()
     assert [from_dict(json.loads(line)) for line in path.read_bytes().split(b"\n")[:-1]] == found * 2
+
+
+@given(calls())
+def test_the_line_is_what_the_library_writes(call: Call) -> None:
+    assert to_json(call) == json.dumps(to_dict(call), ensure_ascii=False, separators=(",", ":"))
 
 
 def test_the_summary_reads_it(tmp_path: Path) -> None:

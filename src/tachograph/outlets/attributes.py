@@ -50,7 +50,7 @@ VALUES: Mapping[Form, Callable[[Any], Any]] = {
     Form.FLAG: bool,
     Form.ONE: lambda value: [value],
     Form.WORDS: list,
-    Form.JSON: lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+    Form.JSON: json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode,
     Form.MONEY: float,  # exact to ten decimals below 90,000 dollars
 }
 
