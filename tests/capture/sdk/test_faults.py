@@ -74,7 +74,7 @@ def streams(url: str, stream: dict[str, Any] = STREAM) -> list[tuple[int, bytes]
 
 
 def tasks(url: str, stream: dict[str, Any] = STREAM) -> list[tuple[int, bytes]]:
-    """The same, awaited; and one that fails and is tried again."""
+    """The same, awaited; one that fails and is tried again; and one that is refused."""
     body = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]}
 
     async def work() -> list[Any]:
@@ -86,6 +86,7 @@ def tasks(url: str, stream: dict[str, Any] = STREAM) -> list[tuple[int, bytes]]:
                 await client.post(path, json=body | stream),
                 await client.post(path, json=body, headers=failing),
                 await client.post(path, json=body, headers=failing),
+                await client.post(path, json=body | stream, headers={"x-scenario": "bad_request"}),
             ]
 
     return [_answer(answer) for answer in asyncio.run(work())]

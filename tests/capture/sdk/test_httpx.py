@@ -312,6 +312,7 @@ def test_http2(httpx: Any, calls: list[Call]) -> None:
 
 def test_http2_is_reset(httpx: Any, calls: list[Call]) -> None:
     with http2(EVENTS[:1], reset=True) as url, httpx.Client(http1=False, http2=True) as client:
-        error = pytest.raises(httpx.RemoteProtocolError, client.post, url + CHAT, json=asked(stream=True))
+        with pytest.raises(httpx.RemoteProtocolError) as error:
+            client.post(url + CHAT, json=asked(stream=True))
         assert "StreamReset" in str(error.value)
     assert [(call.outcome, call.error_type) for call in calls] == [("error", "network")]

@@ -177,7 +177,7 @@ class WatchedStream:
             self._guard(self._watch.closed)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_stream"], name)
+        return getattr(object.__getattribute__(self, "_stream"), name)
 
     def __del__(self) -> None:
         self._guard(self._watch.closed)
@@ -217,7 +217,7 @@ class WatchedAsyncStream:
             self._guard(self._watch.closed)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_stream"], name)
+        return getattr(object.__getattribute__(self, "_stream"), name)
 
     def __del__(self) -> None:
         self._guard(self._watch.closed)
