@@ -194,6 +194,7 @@ any_calls = calls(
     started_at=moments,
     duration_ms=st.none() | st.integers(0, 10**12).map(lambda steps: steps / 1000),
     operation=st.sampled_from(nouns.OPERATIONS),
+    **dict.fromkeys(INPUT_PARTS, small_counts),
 )
 
 

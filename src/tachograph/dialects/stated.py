@@ -164,11 +164,18 @@ def _usage(facts: Facts) -> Any:
 
 
 def _buckets(facts: Facts) -> Any:
-    found: list[list[int] | None] = [None] * facts.rows
+    found: list[Any] = [None] * facts.rows
     for row, _, value in _documents(facts, "itl_buckets"):
-        if isinstance(value, list) and len(value) <= ITL_BUCKETS and all(map(_is_count, value)):
-            found[row] = value or None
-    return pa.array(found, pa.list_(pa.int64()))
+        if isinstance(value, list) and 0 < len(value) <= ITL_BUCKETS:
+            found[row] = value
+    try:
+        column = pa.array(found, pa.list_(pa.int64()))
+        if (pc.min(column.flatten()).as_py() or 0) >= 0:
+            return column
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        pass  # one of them at least holds what is no count
+    known = [value if value and all(map(_is_count, value)) else None for value in found]
+    return pa.array(known, pa.list_(pa.int64()))
 
 
 def _is_count(value: Any) -> bool:
@@ -205,18 +212,25 @@ def _by_row(facts: Facts, fact: str, read: Callable[[str], Any]) -> dict[int, An
     rows = facts.there(fact).tolist()
     if not rows:
         return {}
-    texts = facts.text(fact)
-    found = {row: read(texts[row].as_py()) for row in rows}
+    texts = facts.text(fact).take(pa.array(rows)).to_pylist()
+    found = {row: read(text) for row, text in zip(rows, texts, strict=True)}
     return {row: value for row, value in found.items() if value}
 
 
 def _documents(facts: Facts, fact: str) -> list[tuple[int, str, Any]]:
     """The rows whose fact is JSON: row, text, value."""
 
+    decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+
     def read(text: str) -> tuple[str, Any] | None:
         try:
-            return text, json.loads(text)
+            value, end = decode(text)
         except (ValueError, RecursionError):
             return None
+        return (text, value) if end == len(text) else None
 
     return [(row, *found) for row, found in _by_row(facts, fact, read).items()]
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")

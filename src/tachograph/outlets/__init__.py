@@ -14,6 +14,14 @@ from typing import Protocol
 from tachograph.call import Call
 
 
+class Ahead(Protocol):
+    """Stands for Calls that nobody has read yet; whoever sends them does, in a thread of its own."""
+
+    def calls(self) -> Sequence[Call]:
+        """The Calls: one as a rule, none where it turns out that there was none."""
+        ...
+
+
 class Outlet(Protocol):
     """A way out. One thread at a time calls it; after a fork the child goes on with the same object."""
 

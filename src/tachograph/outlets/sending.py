@@ -32,7 +32,7 @@ from typing import Any
 
 from tachograph.call import Call
 from tachograph.flow import Busy, Refused
-from tachograph.outlets import Outlet
+from tachograph.outlets import Ahead, Outlet
 from tachograph.outlets.spill import Spill
 
 BACKOFF_SECONDS = 0.5
@@ -79,7 +79,7 @@ class Sender:
 
     def _begin(self) -> None:
         """Empty, with a thread still to be started: at first, and in the child of a fork."""
-        self._queue: deque[Call] = deque()
+        self._queue: deque[Call | Ahead] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()
         self._unstarted: list[None] = [None]  # whoever pops it starts the thread
         self._started = self._closed = self._working = False
@@ -87,14 +87,14 @@ class Sender:
         self._token = ""
         self._work_lock = threading.Lock()  # held while a batch moves; never by `offer`
         self._offered, self._overflowed, self._late = _Tally(), _Tally(), _Tally()
-        self._sent = self._retried = self._adopted = 0
+        self._sent = self._retried = self._adopted = self._unfolded = 0
         self._dropped: dict[str, int] = {}
         self._tries, self._again_at, self._adopt_at = 0, 0.0, 0.0
         self._told_at, self._told = self._clock() - TELL_SECONDS, 0
         self._why, self._told_away = "", False
 
-    def offer(self, call: Call) -> bool:
-        """Take a call to be sent; False where there is no room and it is dropped. Never waits, never raises."""
+    def offer(self, call: Call | Ahead) -> bool:
+        """Take a call to be sent, or what stands for it; False where there is no room and it is dropped. Never waits, never raises."""
         waiting = len(self._queue)
         self._offered.add()
         if waiting >= self._queue_calls_max:
@@ -117,7 +117,7 @@ class Sender:
         """
         dropped = {"queue_full": self._overflowed.read(), "closed": self._late.read(), **self._dropped}
         return {
-            "offered": self._offered.read() + self._adopted,
+            "offered": self._offered.read() + self._adopted + self._unfolded,
             "adopted": self._adopted,
             "sent": self._sent,
             "dropped": {reason: count for reason, count in dropped.items() if count},
@@ -212,7 +212,13 @@ class Sender:
         self._token = secrets.token_hex(8)
         with suppress(IndexError):
             for _ in range(self._batch_calls_max):
-                self._hand.append(self._queue.popleft())
+                offered = self._queue.popleft()
+                if isinstance(offered, Call):
+                    self._hand.append(offered)
+                else:
+                    calls = offered.calls()
+                    self._hand += calls
+                    self._unfolded += len(calls) - 1
         return bool(self._hand)
 
     def _send_hand(self) -> bool:
