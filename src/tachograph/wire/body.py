@@ -140,12 +140,18 @@ class Body:
             if not head or not self._choose(head):
                 return
             data, self._head = head, b""
-        assert self._framing is not None
-        whole = self._stream is not None and self._stream.idle  # then the piece may be one event that is known
-        if whole and self._repeats is not None and self._repeats.known(None, data, self._at_us):
+            if self._decoder is None:
+                self._take = self._framed
+        self._framed(data)
+
+    def _framed(self, data: bytes) -> None:
+        """A piece of what is framed."""
+        repeats = self._repeats if self._stream is not None and self._stream.idle else None
+        if repeats is not None and repeats.known(None, data, self._at_us):  # the piece is one event
             self.values += 1
-        else:
-            self._say(self._framing.feed(data))
+            return
+        assert self._framing is not None
+        self._say(self._framing.feed(data))
 
     def _choose(self, head: bytes, *, whole: bool = False) -> bool:
         """Choose the framing by a prefix of the body without blanks before it; whether it was long enough to tell."""

@@ -162,12 +162,14 @@ def merged(old: dict[str, Any] | None, new: Any, depth: int = 0) -> dict[str, An
 
 def countable(usage: Any, depth: int = 0) -> Any:
     """`usage` with numbers, nulls and enumeration words only: free text is content and never leaves the room."""
-    if type(usage) is int and -(10**18) <= usage <= 10**18:
-        return usage  # nearly all of it
     if isinstance(usage, dict):
         if depth >= 8:
             return _DROP
-        kept = {str(key)[:64]: countable(value, depth + 1) for key, value in islice(usage.items(), 128)}
+        kept = {}
+        for key, value in islice(usage.items(), 128):
+            if value is not None and not (type(value) is int and 0 <= value <= COUNT_MAX):  # what nearly all are
+                value = countable(value, depth + 1)
+            kept[str(key)[:64]] = value
         return {key: value for key, value in kept.items() if value is not _DROP}
     if isinstance(usage, list):
         return [value for value in (countable(item, depth + 1) for item in usage[:64]) if value is not _DROP]

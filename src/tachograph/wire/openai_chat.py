@@ -29,6 +29,7 @@ from tachograph.wire.tokens import Tokens
 
 # Members beside `usage` that hold counts or times, kept with it.
 _BESIDE = ("timings", "time_info", "perf_metrics")
+_TIMES = frozenset(("total_time", "queue_time", "time_info", "timings"))
 _COUNTING = (*_BESIDE, "usage", "x_groq", "usage_breakdown")
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _VISIBLE = ("refusal", "tool_calls", "function_call", "audio", "images")
@@ -131,13 +132,14 @@ def _usage(found: Found, body: dict[str, Any]) -> None:
     if groq.get("error") and found.error_type is None:
         errors.note(found, {"error": groq["error"]}, None, {})
     for member in _BESIDE:
-        if mapping(body.get(member)):
+        if member in body and mapping(body[member]):
             found.usage_copies[member] = mapping(body[member])
     for holder in (body, groq):
-        inner = merged(None, mapping(holder.get("usage_breakdown")))
+        inner = merged(None, holder["usage_breakdown"]) if "usage_breakdown" in holder else None
         if inner:
             found.usage_copies["usage_breakdown"] = inner
-    _times(found, mapping(found.usage), body)
+    if not (_TIMES.isdisjoint(found.usage or ()) and _TIMES.isdisjoint(body)):
+        _times(found, mapping(found.usage), body)
 
 
 def _times(found: Found, usage: dict[str, Any], body: dict[str, Any]) -> None:

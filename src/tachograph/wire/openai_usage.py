@@ -7,7 +7,9 @@ What it must never know: choices, items, events: where in an answer a usage obje
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -29,12 +31,26 @@ _REASONING_MODEL = re.compile(
     re.IGNORECASE,
 )
 
+# Members of a usage object that state money, or what is billed beside tokens.
+_BILLED = frozenset(
+    (
+        *("cost", "cost_in_usd_ticks", "citation_tokens", "num_search_queries", "search_context_size"),
+        *("server_tool_use", "server_tool_use_details", "server_side_tool_usage_details"),
+        *("seconds", "prompt_audio_seconds"),
+    )
+)
+
 
 def is_reasoning(found: Found) -> bool:
     """Whether the model is known to think, or was seen thinking in this answer."""
     if found.reasoning_seen:
         return True
-    return any(_REASONING_MODEL.search(model) for model in (found.response_model, found.request_model) if model)
+    return any(_thinks(model) for model in (found.response_model, found.request_model) if model)
+
+
+@functools.lru_cache(maxsize=1024)  # a process asks few models, and often
+def _thinks(model: str) -> bool:
+    return _REASONING_MODEL.search(model) is not None
 
 
 def created(value: Any) -> datetime | None:
@@ -50,11 +66,15 @@ def request_facts(found: Found, asked: Asked) -> None:
     members = asked.members
     deployment = _AZURE_DEPLOYMENT.search(asked.path)
     found.request_model = name(deployment.group(1)) if deployment else name(members.get("model"))
-    for member in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
-        if found.max_output_tokens is None:
-            found.max_output_tokens = count(members.get(member))
+    if found.max_output_tokens is None:
+        found.max_output_tokens = first(members, "max_completion_tokens", "max_output_tokens", "max_tokens")
     found.temperature = number(members.get("temperature"))
     found.user_id = name(members.get("user")) or name(members.get("safety_identifier"))
+    if "search_context_size" in members or "web_search_options" in members:
+        _searches_asked(found, members)
+
+
+def _searches_asked(found: Found, members: Mapping[str, Any]) -> None:
     for value in (members.get("search_context_size"), mapping(members.get("web_search_options"))):
         size = name(value) if isinstance(value, str) else name(mapping(value).get("search_context_size"))
         if size:
@@ -71,8 +91,9 @@ def take_usage(found: Found, value: Any) -> None:
         return
     found.usage = merged(found.usage, usage)
     found.service_tier = name(usage.get("service_tier")) or found.service_tier
-    _cost(found, usage)
-    _units(found, usage)
+    if not _BILLED.isdisjoint(usage):
+        _cost(found, usage)
+        _units(found, usage)
 
 
 def _cost(found: Found, usage: dict[str, Any]) -> None:
@@ -158,15 +179,16 @@ def usage_tokens(usage: dict[str, Any], *, reasoning_model: bool = False) -> Tok
 def details(usage: dict[str, Any], *names: str) -> dict[str, Any]:
     """The first of the named members that is an object; else an empty one."""
     for member in names:
-        if mapping(usage.get(member)):
-            return mapping(usage[member])
+        value = usage.get(member)
+        if value and isinstance(value, dict):
+            return value
     return {}
 
 
-def first(members: dict[str, Any], *names: str) -> int | None:
+def first(members: Mapping[str, Any], *names: str) -> int | None:
     """The first of the named members that is a count."""
     for member in names:
-        found = count(members.get(member))
+        found = count(members[member]) if member in members else None
         if found is not None:
             return found
     return None
@@ -212,6 +234,8 @@ def _cache_details(found: Found) -> None:
     """Subsets of the cached tokens that have a price of their own."""
     usage = found.usage or {}
     inputs = details(usage, "input_tokens_details", "prompt_tokens_details", "input_token_details")
+    if "cache_write_tokens_details" not in inputs and "cached_tokens_details" not in inputs:
+        return
     written = mapping(inputs.get("cache_write_tokens_details"))
     unit(found, "cache_write_12h", count(written.get("ttl_12h_tokens")))
     read = mapping(inputs.get("cached_tokens_details"))

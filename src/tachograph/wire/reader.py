@@ -88,7 +88,8 @@ class Reader:
         """How it ended, and when. The Call; several for a file of batch results."""
         self._body.finish()
         self.found.flags |= self._body.flags
-        if self._empty and self._status not in (204, 205) and end is End.COMPLETE:
+        streamed, empty = self._streamed, self._empty and self._status not in (204, 205)
+        if empty and end is End.COMPLETE:
             self.found.flags.add("body_empty")
         if self._failed and self.found.error_type is None:
             errors.note(self.found, None, self._status, self._headers)
@@ -100,8 +101,8 @@ class Reader:
             status=self._status,
             headers=self._headers,
             started_at=self._started_at or self._stamped(),
-            streamed=self._streamed,
-            cut=self._cut,
+            streamed=streamed,
+            cut=self._cut(streamed, empty),
             timing=self._timing,
             at_us=at_us,
             end=end,
@@ -113,14 +114,11 @@ class Reader:
             return self.found.stream_asked is True
         return not self._failed and (self._messages or self._body.streamed)
 
-    @property
-    def _cut(self) -> bool:
+    def _cut(self, streamed: bool, empty: bool) -> bool:
         """Whether the answer ended early. Of a body that could not be read nobody can say so."""
         if self._body.unread:
             return False
-        if self._empty and self._status not in (204, 205):
-            return True
-        return self._body.cut or (self._streamed and not self.found.terminal)
+        return empty or self._body.cut or (streamed and not self.found.terminal)
 
     @property
     def _empty(self) -> bool:

@@ -170,6 +170,9 @@ class Repeats:
 
     def read(self, name: str, text: bytes | None, value: Any, at_us: int | None) -> None:
         """Read an event the long way. text: as it came; None where it was too long to hold."""
+        if not self._frames and (text is None or not self._trials_left):
+            self._event(name, value, at_us)
+            return
         found = self._found
         before, number = _standing(found), found.sequence
         visible, reasoning = found.visible_pieces, found.reasoning_pieces

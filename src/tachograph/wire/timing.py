@@ -73,8 +73,7 @@ class Timing:
         """The gaps by bucket, without the empty tail; None where there was no gap."""
         if not self._gap_count:
             return None
-        last = max(index for index, gaps in enumerate(self._gaps) if gaps)
-        return self._gaps[: last + 1]
+        return self._gaps[: bisect_left(_BOUNDS_US, self._gap_max_us) + 1]
 
     def mean_ms(self) -> float | None:
         """Mean gap."""
