@@ -27,8 +27,8 @@ def patch(package: ModuleType, patches: Patches) -> None:
     response = package.response.HTTPResponse
     patches.wrap(package.connectionpool.HTTPConnectionPool, "_make_request", _attempts(patches, tap))
     patches.wrap(package.connection.HTTPConnection, "getresponse", _answers(patches.guard, tap))  # of version 2 only
-    patches.wrap(response, "_update_chunk_length", _chunks(patches.guard, _sized))
-    patches.wrap(response, "_handle_chunk", _chunks(patches.guard, _passed))
+    patches.wrap(response, "_update_chunk_length", _sizes(patches.guard))
+    patches.wrap(response, "_handle_chunk", _takes(patches.guard))
 
 
 class _Tap:
@@ -259,37 +259,50 @@ def _closed(response: Any) -> None:
         response._tachograph.watch.closed()
 
 
-def _chunks(guard: Guard, tell: Callable[[Any, Watch, Any], None]) -> Callable[[Any], Any]:
-    """One of the steps of a body in chunks, which urllib3 takes from the connection itself."""
+def _sizes(guard: Guard) -> Callable[[Any], Any]:
+    """The size of the next chunk, which urllib3 reads from the connection itself; 0 is the end of the body."""
 
     def make(original: Any) -> Any:
-        def step(response: Any, *arguments: Any, **named: Any) -> Any:
+        def _update_chunk_length(response: Any) -> Any:
             tap = getattr(getattr(response, "_fp", None), _TAP, None)
             if tap is None:
-                return original(response, *arguments, **named)
+                return original(response)
             tap.reading = True
             try:
-                result = original(response, *arguments, **named)
+                result = original(response)
             except BaseException as failure:
                 guard(_failed, response._fp, failure)
                 raise
             finally:
                 tap.reading = False
-            guard(tell, response, tap.watch, result)
+            if response.chunk_left == 0:
+                guard(tap.watch.complete)
             return result
 
-        return step
+        return _update_chunk_length
 
     return make
 
 
-def _sized(response: Any, watch: Watch, _: Any) -> None:
-    if response.chunk_left == 0:
-        watch.complete()
+def _takes(guard: Guard) -> Callable[[Any], Any]:
+    """A chunk, or as much of it as was wanted."""
 
+    def make(original: Any) -> Any:
+        def _handle_chunk(response: Any, amount: Any) -> Any:
+            tap = getattr(getattr(response, "_fp", None), _TAP, None)
+            if tap is None:
+                return original(response, amount)
+            try:
+                data = original(response, amount)
+            except BaseException as failure:
+                guard(_failed, response._fp, failure)
+                raise
+            guard(tap.watch.piece, data)
+            return data
 
-def _passed(response: Any, watch: Watch, data: bytes) -> None:
-    watch.piece(data)
+        return _handle_chunk
+
+    return make
 
 
 # failures
