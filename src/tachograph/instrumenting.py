@@ -19,7 +19,10 @@ from typing import Any
 from tachograph.call import Call
 from tachograph.capture.sdk import recording as _recording
 from tachograph.capture.sdk import threads
+from tachograph.capture.sdk.baggage import asking
+from tachograph.capture.sdk.context import current
 from tachograph.capture.sdk.guard import Guard
+from tachograph.capture.sdk.later import Later
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.recognise import Recogniser
 from tachograph.capture.sdk.settings import SdkSettings, told
@@ -133,12 +136,15 @@ def _started(settings: SdkSettings) -> Instrumented:
     guard = Guard()
     senders = _senders(settings)
     circumstances = Circumstances(settings.attribution, settings.secret.encode(), settings.hash_user)
+    ways = tuple(senders.values())
     observer = Observer(
-        functools.partial(_offer, tuple(senders.values())),
+        functools.partial(_offer, ways),
         Recogniser(settings.hosts),
         circumstances,
+        defer=lambda watch: _offer(ways, (Later(watch, guard),)),
         price=_price() if settings.prices else None,
         include_usage=settings.include_usage,
+        scope_of=asking if settings.trust_baggage else current,
     )
     patches = Patches(observer, guard)
     for package, patch in TRANSPORTS:
@@ -147,7 +153,7 @@ def _started(settings: SdkSettings) -> Instrumented:
     return Instrumented(settings, observer, guard, patches, senders)
 
 
-def _offer(senders: Sequence[Sender], calls: Sequence[Call]) -> None:
+def _offer(senders: Sequence[Sender], calls: Sequence[Call | Later]) -> None:
     for sender in senders:
         for call in calls:
             sender.offer(call)

@@ -94,7 +94,7 @@ class Sender:
         self._why, self._told_away = "", False
 
     def offer(self, call: Call | Ahead) -> bool:
-        """Take a call to be sent, or what stands for it; False where there is no room and it is dropped. Never waits, never raises."""
+        """Take a call to be sent, or what stands for it; False where there is no room: dropped. Never waits or raises."""
         waiting = len(self._queue)
         self._offered.add()
         if waiting >= self._queue_calls_max:

@@ -32,8 +32,7 @@ from tachograph.call import (
     whole,
 )
 from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
-from tachograph.capture.sdk.baggage import asking
-from tachograph.capture.sdk.context import WORDS, Scope, over, text
+from tachograph.capture.sdk.context import WORDS, Scope, current, over, text
 from tachograph.capture.sdk.ending import end_of
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.watching import Observer
@@ -118,7 +117,7 @@ def _value(name: str, field: str, value: Any) -> Any:
 def made(observer: Observer, guard: Guard | None = None, /, **fields: Any) -> Call:
     """Record a call that has ended. TypeError or ValueError for what cannot be told; what fails in us is guarded."""
     call = make_call(fields, datetime.now(UTC))
-    (guard or Guard())(_delivered, call, asking(), observer)
+    (guard or Guard())(_delivered, call, observer.scope_of(), observer)
     return call
 
 
@@ -155,7 +154,7 @@ class Recording:
         self._fields = together
 
     def __enter__(self) -> Recording:
-        self._scope = asking()
+        self._scope = current() if self._observer is None else self._observer.scope_of()
         self._cause = cause_of(self._scope)
         self._timing = Timing()
         self._started_at, self._began_ns = datetime.now(UTC), time.perf_counter_ns()

@@ -42,6 +42,7 @@ class SdkSettings:
     hosts: Mapping[str, str] = field(default_factory=dict)
     include_usage: bool = False
     prices: bool = False
+    trust_baggage: bool = False
     hash_user: bool = False
     secret: str = ""
     service: str = ""
@@ -81,6 +82,7 @@ SDK_SETTINGS: Mapping[str, str] = {
     "hosts": "self-hosted model servers, `host=provider,host:port=provider`; the provider may be empty",
     "include_usage": "ask for the usage of streams where the caller did not, and hide the extra chunk from the caller",
     "prices": "price each call in this process (needs `genai-prices`); else the collector or `tachograph summary` does",
+    "trust_baggage": "take who is asking from OpenTelemetry's baggage too, which may have come from outside",
     "hash_user": "user ids leave the process only as keyed hashes (needs `secret`)",
     "secret": "key of those hashes, and of the `api_key_id` of credentials; empty: credentials leave no trace",
     "service": "`service.name` of all calls of this process; `OTEL_SERVICE_NAME` where that is told",

@@ -1,7 +1,9 @@
 """One attempt at a model, watched from the request to its end, however it ends: the Call of it.
 
 In: what a transport sees, as it sees it: request, status and headers, pieces of the body, the end or the failure. Out:
-a Call with ids and with who was asking, told to `deliver` at the end, once. Pieces are read as they pass and not kept.
+a Call with ids and with who was asking, once. Where somebody reads later (`defer`), pieces are kept until then: reading
+many answers in one go costs half of reading each between two waits for the network, and the caller waits for none of
+it. What is kept has a bound; past it, and where somebody asks to know at once, pieces are read as they pass.
 What it must never know: which client library it is, where Calls go, a price (it is told who prices).
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,8 @@ from functools import lru_cache
 from typing import Any
 
 from tachograph import wire
-from tachograph.call import Call, derive_id
+from tachograph.call import Call
+from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
 from tachograph.capture.sdk.context import Scope, current
 from tachograph.capture.sdk.credential import credential_of
 from tachograph.capture.sdk.ending import end_of
@@ -30,6 +33,10 @@ from tachograph.capture.sdk.usage import Deployments, is_refusal
 from tachograph.version import VERSION
 
 Deliver = Callable[[Sequence[Call]], None]
+Defer = Callable[["Watch"], None]
+KEPT_BYTES_MAX = 256 * 1024  # of one attempt, request and answer; more is read as it passes
+PIECE_BYTES = 160  # what keeping one more piece weighs, beside its bytes
+UNREAD_BYTES_MAX = 32 * 1024 * 1024  # of all attempts that have ended and are not read yet
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _TRIED_AGAIN = frozenset((wire.End.TIMEOUT, wire.End.NETWORK, wire.End.PROTOCOL))
 
@@ -56,14 +63,19 @@ class Observer:
         recogniser: Recogniser | None = None,
         circumstances: Circumstances | None = None,
         *,
+        defer: Defer | None = None,
         price: Callable[[Call], None] | None = None,
         include_usage: bool = False,
+        scope_of: Callable[[], Scope] = current,
     ) -> None:
         """deliver: takes finished calls, from any thread, and never waits; also from a finalizer, which may run inside
-        `deliver` itself: no lock that is not reentrant. price: writes what a call cost, where the process asks to know
-        at once; the same holds for it. include_usage: ask for the usage of streams where the caller did not.
+        `deliver` itself: no lock that is not reentrant. defer: takes attempts that have ended, to call `calls` on them
+        once, from any thread; the same holds for it. price: writes what a call cost, where the process asks to know at
+        once; the same holds for it. include_usage: ask for the usage of streams where the caller did not. scope_of: who
+        is asking.
         """
-        self.deliver, self.price = deliver, price
+        self.deliver, self.defer, self.price, self.scope_of = deliver, defer, price, scope_of
+        self.unread = Unread()
         self.recogniser = recogniser or Recogniser()
         self.circumstances = circumstances or Circumstances()
         self.operations, self.answers = Operations(), Answers()
@@ -93,6 +105,33 @@ class Observer:
         return hmac.new(self.circumstances.secret, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+class Unread:
+    """How many bytes of attempts wait to be read. Finalizers count too, also in the middle of counting."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def room(self, held_bytes: int) -> bool:
+        """Whether so much more may wait; if so it is counted."""
+        with self._lock:
+            if self._held_bytes + held_bytes > UNREAD_BYTES_MAX:
+                return False
+            self._held_bytes += held_bytes
+            return True
+
+    def read(self, held_bytes: int) -> None:
+        """So much has been read."""
+        with self._lock:
+            self._held_bytes -= held_bytes
+
+    def _forget(self) -> None:
+        """A forked child reads what it saw itself."""
+        self._lock, self._held_bytes = threading.RLock(), 0
+
+
 class Watch:
     """One attempt: `answered` once, `piece` for each piece of the body, then one of `complete`, `failed`, `closed`,
     from whatever thread; whatever is told after that is not heard. What fails in here makes it deaf: half a record is
@@ -117,7 +156,12 @@ class Watch:
         "_began_ns",
         "_body",
         "_cause",
+        "_end",
+        "_ended_ns",
+        "_headers",
         "_hidden",
+        "_kept",
+        "_kept_bytes",
         "_key",
         "_observer",
         "_open",
@@ -132,17 +176,23 @@ class Watch:
         "asks",
         "held",
         "request",
+        "waiting_bytes",
     )
 
     def __init__(self, observer: Observer, transport: str, request: wire.Request, provider: str | None) -> None:
         self._observer, self.request, self._provider = observer, request, provider
         self._source = f"sdk {VERSION} {transport}"
-        self._scope: Scope = current()
-        self._cause = _cause(self._scope)
+        self._scope: Scope = observer.scope_of()
+        self._cause = cause_of(self._scope)
         self._key = key_of(request.url, request.body, request.headers.get("content-length"))
         self._reader: wire.Reader | None = None
         self._hidden: Hidden | None = None
         self._status: int | None = None
+        self._headers: Mapping[str, str] = {}
+        self._kept: list[tuple[int, bytes]] = []  # pieces that are not read yet, with their moments
+        self._kept_bytes = len(request.body) if self._read_later(observer) else KEPT_BYTES_MAX
+        self.waiting_bytes = 0
+        self._ended_ns, self._end = 0, wire.End.COMPLETE
         self._redirected = False
         self.held = b""
         self._open = [True]  # whoever pops it ends it: two threads may try
@@ -174,9 +224,10 @@ class Watch:
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Status and headers have come."""
         try:
-            self._status = status
+            self._status, self._headers = status, headers
             self._redirected = status in _REDIRECTS and "location" in headers
-            self._reader = self._read(status, headers)
+            if self._kept_bytes >= KEPT_BYTES_MAX:
+                self._reader = self._read()
             if self.asks and status == 200 and _is_plain_stream(headers):
                 self._hidden = Hidden()
         except BaseException:
@@ -185,13 +236,22 @@ class Watch:
 
     def piece(self, data: bytes) -> None:
         """A piece of the body, as it travelled."""
-        reader = self._reader
-        if reader is not None and self._open:
-            try:
-                reader.feed(data, (time.perf_counter_ns() - self._began_ns) // 1000)
-            except BaseException:
-                self._open.clear()
-                raise
+        now_ns, reader = time.perf_counter_ns(), self._reader
+        if not self._open:
+            return
+        if reader is None:
+            self._kept.append((now_ns, data))
+            self._kept_bytes += len(data) + PIECE_BYTES
+            if self._kept_bytes < KEPT_BYTES_MAX:
+                return
+        try:
+            if reader is None:
+                self._reader = self._read()
+            else:
+                reader.feed(data, (now_ns - self._began_ns) // 1000)
+        except BaseException:
+            self._open.clear()
+            raise
 
     def pass_on(self, data: bytes) -> bytes:
         """`piece`, and what the caller gets of it."""
@@ -214,57 +274,67 @@ class Watch:
 
     def complete(self) -> None:
         """The body has come to its end."""
-        self._end(wire.End.COMPLETE)
+        self._ended(wire.End.COMPLETE)
 
     def failed(self, failure: BaseException) -> None:
         """The transport raised, or the caller was stopped while it waited."""
-        self._end(end_of(failure))
+        self._ended(end_of(failure))
 
     def closed(self) -> None:
         """The caller let go of the answer; nothing to tell where it had come whole."""
-        self._end(wire.End.CLIENT_GONE)
+        self._ended(wire.End.CLIENT_GONE)
 
-    def _read(self, status: int | None, headers: Mapping[str, str]) -> wire.Reader:
-        return wire.Reader(
+    def calls(self) -> list[Call]:
+        """The Calls of an attempt that has ended: read once, by whom it was handed to."""
+        reader, self._reader = self._reader or self._read(), None
+        found = reader.close((self._ended_ns - self._began_ns) // 1000, self._end)
+        found = [call for call in found if self._counts(call)]
+        for call in found:
+            self._complete(call)
+        if len(found) > 1:  # results of a batch: one answer, and not attempts of one request
+            for call in found:
+                call.operation_id, call.attempt = None, 0
+        return found
+
+    @property
+    def unread(self) -> Unread:
+        """Where `waiting_bytes` are counted."""
+        return self._observer.unread
+
+    def _read_later(self, observer: Observer) -> bool:
+        """Nobody asks to know at once."""
+        return observer.defer is not None and observer.price is None and not self._scope.totals
+
+    def _read(self) -> wire.Reader:
+        """A reader that has read what was kept."""
+        reader = wire.Reader(
             self.request,
             wire.FORMATS,
-            status=status,
-            headers=headers,
+            status=self._status,
+            headers=self._headers,
             provider=self._provider,
             started_at=self._started_at,
         )
+        kept, self._kept = self._kept, []
+        for at_ns, data in kept:
+            reader.feed(data, (at_ns - self._began_ns) // 1000)
+        return reader
 
-    def _end(self, end: wire.End) -> None:
+    def _ended(self, end: wire.End) -> None:
         try:
             self._open.pop()  # first: what fails below must not be tried again by whoever closes
         except IndexError:
             return
-        now_ns = time.perf_counter_ns()
-        reader = self._reader or self._read(None, {})
-        self._reader = None
-        calls = reader.close((now_ns - self._began_ns) // 1000, end)
+        self._ended_ns, self._end = time.perf_counter_ns(), end
         if end in _TRIED_AGAIN or (end is wire.End.COMPLETE and tried_again(self._status)):
-            self._observer.operations.failed(self._key, self._operation_id, self._attempt, now_ns / 1e9)
-        calls = [call for call in calls if self._counts(call)]
-        for call in calls:
-            self._complete(call)
-        if len(calls) > 1:  # results of a batch: one answer, and not attempts of one request
-            for call in calls:
-                call.operation_id, call.attempt = None, 0
-        self._tell(calls)
-
-    def _tell(self, calls: list[Call]) -> None:
-        """A price or a total that fails does not keep a call from being delivered."""
-        try:
-            if self._observer.price is not None:
-                for call in calls:
-                    self._observer.price(call)
-            for totals in self._scope.totals:
-                for call in calls:
-                    totals.add(call)
-        finally:
-            if calls:
-                self._observer.deliver(calls)
+            at_seconds = self._ended_ns / 1e9
+            self._observer.operations.failed(self._key, self._operation_id, self._attempt, at_seconds)
+        later = self._reader is None and self._kept_bytes < KEPT_BYTES_MAX
+        if later and self._observer.defer is not None and self._observer.unread.room(self._kept_bytes):
+            self.waiting_bytes = self._kept_bytes
+            self._observer.defer(self)
+        else:
+            tell(self.calls(), self._scope, self._observer)
 
     def _counts(self, call: Call) -> bool:
         """Whether this is an attempt at a model. Not one: the way to another URL, which is the next request and counts;
@@ -285,38 +355,17 @@ class Watch:
 
     def _complete(self, call: Call) -> None:
         """Ids, who asked, and what recorded it."""
-        scope, circumstances = self._scope, self._observer.circumstances
         call.source, call.vantage = self._source, "client"
         call.operation_id, call.attempt = self._operation_id, max(call.attempt, self._attempt)
         call.received_at = self._started_at + timedelta(milliseconds=call.duration_ms or 0)
-        for name, value in circumstances.attribution.items():
-            setattr(call, name, value)
-        for name, value in scope.values.items():
-            setattr(call, name, value)
-        if scope.tags:
-            call.tags = dict(scope.tags)
-        if circumstances.secret:
+        attributed(call, self._scope, self._observer)
+        if self._observer.circumstances.secret:
             credential = credential_of(self.request.url, self.request.headers)
             call.api_key_id = self._observer.hashed(credential) if credential else None
-            if circumstances.hash_user and call.user_id:
-                call.user_id = self._observer.hashed(call.user_id)
-        if not call.trace_id:  # the request had no `traceparent` of its own
-            call.trace_id, call.parent_span_id = self._cause
-        call.span_id = os.urandom(8).hex()
-        call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + call.span_id))
+        identified(call, self._cause)
 
 
 def _is_plain_stream(headers: Mapping[str, str]) -> bool:
     """Whether the answer is server-sent events that can be read as they are; what is packed is left alone."""
     packed = headers.get("content-encoding", "identity").lower() not in ("", "identity")
     return not packed and "event-stream" in headers.get("content-type", "").lower()
-
-
-def _cause(scope: Scope) -> tuple[str, str | None]:
-    """(trace, span above): of the span that OpenTelemetry has open, else of the scope, else a new trace."""
-    current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
-    if current_span is not None:
-        span = current_span().get_span_context()
-        if span.is_valid:
-            return f"{span.trace_id:032x}", f"{span.span_id:016x}"
-    return scope.trace_id or os.urandom(16).hex(), scope.span_id

@@ -15,6 +15,7 @@ from typing import Any
 
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
+from tachograph.capture.sdk.transports import aiohttp_usage as usage
 from tachograph.capture.sdk.watching import Observer, Watch
 
 PACKAGES = ("aiohttp",)
@@ -27,6 +28,7 @@ _FIELD = re.compile(r'(?<!file)name="([^"]{1,64})"')
 def patch(package: ModuleType, patches: Patches) -> None:
     """Wrap aiohttp."""
     guard, response = patches.guard, package.ClientResponse
+    patches.wrap(package.ClientSession, "_request", usage.requests(package, patches, _headers))
     patches.wrap(package.BaseConnector, "connect", _connects(patches))
     for name in ("send", "_send"):  # it is the one or the other
         patches.wrap(package.ClientRequest, name, _sends(guard))
@@ -42,10 +44,16 @@ class _Tap:
     __slots__ = ("_guard", "watch")
 
     def __init__(self, watch: Watch, guard: Guard) -> None:
-        self.watch, self._guard = watch, guard
+        self.watch: Watch | None = watch
+        self._guard = guard
 
     def __del__(self) -> None:
-        self._guard(self.watch.closed)
+        if self.watch is not None:
+            self._guard(self.watch.closed)
+
+    def forget(self) -> None:
+        """Another goes on with the watch."""
+        self.watch = None
 
 
 def _taken(owner: Any) -> Any:
@@ -80,8 +88,12 @@ def _begin(observer: Observer, request: Any, guard: Guard) -> Watch | None:
     if "upgrade" in headers:
         return None
     body = request.body
-    watch = observer.begin("aiohttp", request.method, str(request.url), headers, _sent(body), _form(body))
+    watch = usage.resumed()
+    if watch is None:
+        watch = observer.begin("aiohttp", request.method, str(request.url), headers, _sent(body), _form(body))
     if watch is not None:
+        if watch.asks:
+            usage.ask(request, watch)
         setattr(request, _TAP, _Tap(watch, guard))
     return watch
 
@@ -147,7 +159,10 @@ def _starts(guard: Guard, answered: Callable[[Any, Watch], None]) -> Callable[[A
             except BaseException as failure:
                 guard(_failed, tap.watch, failure, response)
                 raise
-            guard(answered, response, tap.watch)
+            if guard(usage.may_refuse, response, tap.watch):
+                guard(_taken, response).forget()
+            else:
+                guard(answered, response, tap.watch)
             return started
 
         return start
@@ -191,17 +206,26 @@ def _left(response: Any, watch: Watch) -> None:
 # the body
 
 
+def _headers(response: Any) -> dict[str, str]:
+    """Those of the body as it is watched."""
+    headers = _lowered(response.headers)
+    if headers.get("content-encoding", "").lower() in _UNPACKED and getattr(response._protocol, _PLAIN, True):
+        del headers["content-encoding"]
+    return headers
+
+
 def _watching(guard: Guard) -> Callable[[Any, Watch], None]:
     kinds: dict[Any, type] = {}  # one: a class of ours for each class of theirs
 
     def answered(response: Any, watch: Watch) -> None:
         protocol, content = response._protocol, response.content
-        headers = _lowered(response.headers)
-        if headers.get("content-encoding", "").lower() in _UNPACKED and getattr(protocol, _PLAIN, True):
-            del headers["content-encoding"]
-        watch.answered(response.status, headers)
-        for piece in getattr(content, "_buffer", ()):  # what came with the headers; an empty body has none
-            watch.piece(bytes(piece))
+        watch.answered(response.status, _headers(response))
+        begun = getattr(content, "_buffer", ())  # what came with the headers; an empty body has none
+        if watch.asks and begun:
+            usage.hide_in(content, watch, guard)
+        else:
+            for piece in begun:
+                watch.piece(bytes(piece))
         if content.is_eof():
             watch.complete()
         elif content.exception() is not None:
@@ -223,11 +247,22 @@ def _tapped(guard: Guard, kind: Any) -> type:
         __slots__ = ()
 
         def feed_data(self, data: Any, *others: Any, **named: Any) -> Any:
-            guard(_piece, self, data)
-            return kind.feed_data(self, data, *others, **named)
+            watch = getattr(self._protocol, _TAP, None)
+            if watch is None:
+                return kind.feed_data(self, data, *others, **named)
+            if not watch.asks:
+                guard(watch.piece, bytes(data))
+                return kind.feed_data(self, data, *others, **named)
+            visible = guard.or_else(watch.held + data, watch.pass_on, bytes(data))
+            return kind.feed_data(self, visible, len(visible)) if visible else False
 
         def feed_eof(self) -> Any:
-            guard(_complete, self)
+            watch = guard(_taken, self._protocol)
+            if watch is not None:
+                rest = guard.or_else(watch.held, watch.rest) if watch.asks else b""
+                if rest:
+                    kind.feed_data(self, rest, len(rest))
+                guard(watch.complete)
             return kind.feed_eof(self)
 
         def set_exception(self, failure: Any, *others: Any, **named: Any) -> Any:
@@ -236,18 +271,6 @@ def _tapped(guard: Guard, kind: Any) -> type:
 
     Tapped.__name__, Tapped.__qualname__, Tapped.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Tapped
-
-
-def _piece(content: Any, data: Any) -> None:
-    watch = getattr(content._protocol, _TAP, None)
-    if watch is not None:
-        watch.piece(bytes(data))
-
-
-def _complete(content: Any) -> None:
-    watch = _taken(content._protocol)
-    if watch is not None:
-        watch.complete()
 
 
 def _broken(content: Any, failure: Any) -> None:
