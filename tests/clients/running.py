@@ -27,7 +27,7 @@ def lines(library: Library, *wanted: str) -> list[dict[str, Any]]:
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     given = {"PYTHONPATH": str(golden.ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", **library.environment}
     outcome = subprocess.run(
-        [python, str(SCRIPTS / library.script), *wanted],
+        [python, str(SCRIPTS / library.script), *(wanted or library.wanted)],
         check=False,
         capture_output=True,
         text=True,

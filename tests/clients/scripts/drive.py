@@ -12,12 +12,13 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import importlib
 import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Api:
     words of Call (`text`, `response_id`, `response_model`, counts); of a stream it gets the list of the pieces.
     scenarios: asked whole and streamed. failures, breaks: errors before an answer, and within a stream. retries,
     timeouts: whether the client has them. unknown: the provider where nobody knows the host. refusals: how often an
-    asynchronous client knocks where nobody is. cases: more of its own.
+    asynchronous client knocks where nobody is. lingers: it does not close a stream that was read to its end.
+    pieces: how many a stream of a scenario has; such a stream shows its caller no counts. cases: more of its own.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Api:
     retries: bool = True
     async_retries: bool = True
     refusals: int = 1
+    lingers: bool = False
+    pieces: Mapping[str, int] = field(default_factory=dict)
     breaks: tuple[str, ...] = ("stream_error", "stream_cut")
     timeouts: bool = True
     unknown: str = "unknown"
@@ -114,6 +118,8 @@ class Drive:
         self.providers = Providers({api.vendor for api in apis})
         self.calls: list[Call] = []
         self._asked = 0
+        for name in filter(None, os.environ.get("IMPORTED_FIRST", "").split(",")):
+            importlib.import_module(name)
         self._capture = _Capture(self.calls, self.providers.hosts())
         self.foreign = _foreign()
         self.loop = asyncio.new_event_loop()
@@ -123,12 +129,34 @@ class Drive:
         """Every case of every API."""
         wanted = sys.argv[1:]
         for api in self.apis:
+            settled = False
             for name, act, expect in _cases(self, api):
                 if not wanted or any(word in name for word in wanted):
-                    self._case(name, act, {"vendor": api.vendor} | expect)
+                    if not settled:
+                        self._once(api)
+                        settled = self._settle()
+                    self._case(name, act, {"vendor": api.vendor} | expect, lingers=api.lingers)
         self._capture.stop()
+        self._case("afterwards", lambda: self._once(self.apis[0]), {"attempts": []}, lingers=False)
         _tell({"case": "end", "failures": self._capture.failures, "foreign": self.foreign})
         os._exit(0)  # what a library leaves running is not our business
+
+    def _once(self, api: Api) -> Told:
+        """A plain question."""
+        options = Options(self.providers.url(api.vendor))
+        way = api.sync(options) if api.sync else api.asynchronous(options) if api.asynchronous else Way()
+        assert way.whole is not None
+        answer = way.whole(self.question("plain"))
+        return api.told(answer if api.sync else self.wait(answer))
+
+    def _settle(self) -> bool:
+        """Once a library has loaded all that it needs: what is there now is garbage never again."""
+        self._capture.settled()
+        self.calls.clear()
+        self.providers.take()
+        gc.collect()
+        gc.freeze()
+        return True
 
     def question(self, scenario: str) -> str:
         """A question that gets this scenario, and is never asked twice but by one that tries again."""
@@ -150,13 +178,15 @@ class Drive:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
 
-    def _case(self, name: str, act: Callable[[], Any], expect: dict[str, Any]) -> None:
+    def _case(self, name: str, act: Callable[[], Any], expect: dict[str, Any], *, lingers: bool) -> None:
         told, raised, began = None, None, time.perf_counter()
         try:
             told = act()
+        except GeneratorExit:
+            raised = None  # how a generator ends that was closed
         except Exception as failure:
             raised = f"{type(failure).__name__}: {failure}"[:300]
-        if "ending" in expect:
+        if "ending" in expect or lingers:
             self._forgotten()
         self._capture.settled()
         line = {
@@ -245,7 +275,8 @@ def _sync_cases(drive: Drive, api: Api, make: Callable[[Options], Way]) -> Itera
     if quick.stream is not None:
         stream = quick.stream
         for scenario in api.scenarios:
-            yield f"{api.name}/stream/{scenario}", lambda s=scenario: api.told(list(stream(drive.question(s)))), {}
+            expect = {"pieces": api.pieces[scenario]} if scenario in api.pieces else {}
+            yield f"{api.name}/stream/{scenario}", lambda s=scenario: api.told(list(stream(drive.question(s)))), expect
         for scenario in api.breaks:
             expect = {"raises": None, "ending": scenario}
             yield f"{api.name}/{scenario}", lambda s=scenario: api.told(list(stream(drive.question(s)))), expect
@@ -271,6 +302,11 @@ def _sync_endings(drive: Drive, api: Api, make: Callable[[Options], Way]) -> Ite
         assert hasty is not None
         expect = {"raises": True, "ending": "timeout"}
         yield f"{api.name}/timeout", lambda: hasty(drive.question("plain")), expect
+    if api.timeouts and api.retries:
+        patient = make(Options(at(api.vendor, "late"), retries=1, timeout_seconds=TIMEOUT_SECONDS)).whole
+        assert patient is not None
+        expect = {"raises": True, "ending": "timeout", "attempts": [0, 1]}
+        yield f"{api.name}/timeout/retried", lambda: patient(drive.question("plain")), expect
     nobody = make(Options("http://127.0.0.1:9")).whole
     assert nobody is not None
     expect = {"raises": True, "ending": "refused", "vendor": "unknown"}
@@ -287,7 +323,7 @@ def _sync_stream_endings(drive: Drive, api: Api, make: Callable[[Options], Way])
         _first(stream)
         if hasattr(stream, "close"):
             stream.close()
-        else:
+        elif hasattr(stream, "__exit__"):
             stream.__exit__(None, None, None)
 
     def abandoned() -> None:
@@ -298,6 +334,11 @@ def _sync_stream_endings(drive: Drive, api: Api, make: Callable[[Options], Way])
             if count == CLOSED_AFTER:
                 raise ArithmeticError("of the consumer")
 
+    if api.retries:
+        again = make(Options(drive.providers.url(api.vendor), retries=1)).stream
+        assert again is not None
+        act = lambda: api.told(list(again(drive.question("rate_limited_once"))))  # noqa: E731
+        yield f"{api.name}/stream/retried", act, {"attempts": [0, 1]}
     yield f"{api.name}/closed", closed, gone
     yield f"{api.name}/abandoned", abandoned, gone
     yield f"{api.name}/consumer_raises", consumer_raises, gone | {"raises": True}
@@ -391,6 +432,11 @@ def _async_stream_endings(drive: Drive, api: Api, make: Callable[[Options], Way]
         with contextlib.suppress(asyncio.CancelledError):
             await reading
 
+    if api.retries and api.async_retries:
+        again = make(Options(drive.providers.url(api.vendor), retries=1)).stream
+        assert again is not None
+        act = lambda: api.told(drive.wait(_listed(again(drive.question("rate_limited_once")))))  # noqa: E731
+        yield f"{name}/stream/retried", act, {"attempts": [0, 1]}
     yield f"{name}/stream/closed", lambda: drive.wait(closed()), gone
     yield f"{name}/stream/cancelled", lambda: drive.wait(cancelled()), gone
 

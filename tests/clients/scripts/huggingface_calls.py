@@ -35,6 +35,7 @@ def apis() -> list[Api]:
             lambda options: chat(client(options)),
             lambda options: chat(client(options, asynchronous=True)),
             retries=False,
+            lingers=True,
         )
     ]
 

@@ -20,7 +20,7 @@ def way(model: str, path: str) -> Any:
         litellm.telemetry = False
         ask = litellm.acompletion if asynchronous else litellm.completion
         named = {"api_base": options.url + path, "timeout": options.timeout_seconds, "api_key": drive.KEY}
-        named |= {"max_retries": options.retries, "num_retries": 0, "model": model, "tools": openai_calls.TOOLS}
+        named |= {"max_retries": options.retries, "model": model, "tools": openai_calls.TOOLS}
 
         def messages(question: str) -> dict[str, Any]:
             return {"messages": [{"role": "user", "content": question}], **named}
@@ -63,6 +63,8 @@ def apis() -> list[Api]:
                 scenarios,
                 failures,
                 retries=retries,
+                lingers=True,
+                refusals=1 if retries else 2,
             )
         )
     return found

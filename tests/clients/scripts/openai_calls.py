@@ -129,6 +129,7 @@ def apis() -> list[Api]:
             None,
             ("plain", "tools"),
             **few,
+            pieces={"plain": 7, "tools": 6},
         ),
         Api(
             "responses",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
 from typing import Any
 
 import drive
 from drive import Api, Options, Told, Way, tokens
+
+NEW = int(version("pydantic-ai-slim").partition(".")[0]) >= 2
 
 
 def openai_chat(options: Options) -> Any:
@@ -20,10 +23,12 @@ def openai_chat(options: Options) -> Any:
 
 
 def openai_responses(options: Options) -> Any:
+    import openai
     from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    return OpenAIResponsesModel(drive.GPT, provider=OpenAIProvider(base_url=options.url + "/v1", api_key=drive.KEY))
+    client = openai.AsyncOpenAI(api_key=drive.KEY, base_url=options.url + "/v1", max_retries=0)
+    return OpenAIResponsesModel(drive.GPT, provider=OpenAIProvider(openai_client=client))
 
 
 def anthropic_messages(options: Options) -> Any:
@@ -52,7 +57,7 @@ def agent(model: Any, *tools: Callable[..., str]) -> Way:
 def told(answer: Any) -> Told:
     if isinstance(answer, list):
         return {"text": "".join(answer)}
-    usage = answer.usage() if callable(answer.usage) else answer.usage
+    usage = answer.usage if NEW else answer.usage()
     return {"text": answer.output, **tokens(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)}
 
 
