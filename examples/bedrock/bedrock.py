@@ -6,7 +6,7 @@ import tachograph
 
 tachograph.instrument()
 
-MODEL = "anthropic.claude-haiku-4-5-20251001-v1:0"
+MODEL = "global.anthropic.claude-haiku-4-5-20251001-v1:0"
 bedrock = boto3.client("bedrock-runtime")
 
 
@@ -14,7 +14,7 @@ def asked(question: str) -> list[dict]:
     return [{"role": "user", "content": [{"text": question}]}]
 
 
-with tachograph.context(team="research", feature="bedrock-example"):
+with tachograph.context(team="research", feature="arithmetic"):
     answer = bedrock.converse(modelId=MODEL, messages=asked("What is six times seven?"))
     print(answer["output"]["message"]["content"][0]["text"])
 
