@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 CHAT = "/v1/chat/completions"
@@ -105,10 +105,13 @@ BROKEN: dict[str, tuple[tuple[bytes, ...], str]] = {
 
 
 class Scripted:
-    """Answers one request on each connection with `pieces`, then closes it. asked: the requests as they came."""
+    """Answers one request on each connection with `pieces`, then closes it. asked: the requests as they came. answer:
+    what is said to a request, where that hangs on the request.
+    """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
-        self.pieces, self.asked = list(pieces), []  # type: ignore[var-annotated]
+        self.asked: list[bytes] = []
+        self.answer: Callable[[bytes], Sequence[bytes]] = lambda _: pieces
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -133,7 +136,7 @@ class Scripted:
 
     def _answer(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in self.pieces:
+        for piece in self.answer(self.asked[-1]):
             if piece is RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return

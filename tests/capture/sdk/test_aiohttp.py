@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +25,10 @@ from tests.capture.sdk.scripted import (
 )
 
 from tachograph.call import Call
+from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
+from tachograph.capture.sdk.transports import aiohttp as transport
+from tachograph.capture.sdk.watching import Observer
 from tachograph.testing.provider import Provider
 
 aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not installed")
@@ -333,6 +336,7 @@ def test_a_server_of_aiohttp_is_not_watched(calls: list[Call]) -> None:
 def test_undone(calls: list[Call], patches: Patches, provider: Provider) -> None:
     patches.undo()
     wrapped = (
+        (aiohttp.ClientSession, "_request"),
         (aiohttp.BaseConnector, "connect"),
         (aiohttp.ClientRequest, "send" if hasattr(aiohttp.ClientRequest, "send") else "_send"),
         (aiohttp.ClientResponse, "start"),
@@ -390,3 +394,76 @@ def test_aiobotocore(provider: Provider, calls: list[Call]) -> None:
 
     asyncio.run(work())
     assert [(call.outcome, call.request_model, call.input_tokens) for call in calls] == [("ok", model, 23)] * 2
+
+
+# usage that nobody asked for
+
+
+@pytest.fixture
+def asking(delivered: list[Call]) -> Iterator[list[Call]]:
+    patched = Patches(Observer(delivered.extend, include_usage=True), Guard(strict=True))
+    patched.when_imported("aiohttp", transport.patch)
+    yield delivered
+    patched.undo()
+
+
+UNASKED = {name: value for name, value in asked(stream=True).items() if name != "stream_options"}
+VISIBLE = b"".join((*EVENTS[:3], EVENTS[4]))
+ASKED = {
+    name: pieces
+    for name, pieces in FRAMINGS.items()
+    if "document" not in name and "gzip" not in name and "length" not in name
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("framing", ASKED)
+def test_usage_is_asked_for_and_hidden(asking: list[Call], framing: str, way: str) -> None:
+    with scripted((head(SSE, "connection: close"), VISIBLE)) as server:
+        expected = ask(server.url + CHAT, WAYS[way], asked())
+        asking.clear()
+    with scripted(ASKED[framing]) as server:
+        assert ask(server.url + CHAT, WAYS[way], UNASKED) == expected
+        assert b'"stream_options":{"include_usage":true}' in server.asked[0]
+        assert b"accept-encoding: identity" in server.asked[0].lower()
+    assert [(call.outcome, call.input_tokens, call.output_tokens) for call in asking] == [("ok", 9, 4)]
+
+
+def test_an_answer_that_comes_at_once(asking: list[Call]) -> None:
+    whole = b"".join((head(SSE, "transfer-encoding: chunked"), *map(chunk, EVENTS), b"0\r\n\r\n"))
+    with scripted((whole,)) as server:
+        assert ask(server.url + CHAT, WAYS["read()"], UNASKED) == VISIBLE
+    assert [(call.outcome, call.input_tokens) for call in asking] == [("ok", 9)]
+
+
+def refusing(error: bytes, answer: tuple[bytes, ...]) -> Callable[[bytes], tuple[bytes, ...]]:
+    refusal = head(JSON, f"content-length: {len(error)}", "connection: close", status="400 Bad Request") + error
+    return lambda request: (refusal,) if b"stream_options" in request else answer
+
+
+@pytest.mark.parametrize("raising", [False, True])
+def test_who_refuses_is_asked_as_the_caller_asked(asking: list[Call], raising: bool) -> None:
+    answer = (head(SSE, "connection: close"), VISIBLE)
+    with scripted(()) as server:
+        server.answer = refusing(b'{"error": {"message": "unknown: stream_options"}}', answer)
+        for _ in range(2):
+            assert ask(server.url + CHAT, WAYS["read()"], UNASKED, raise_for_status=raising) == VISIBLE
+        assert [b"stream_options" in request for request in server.asked] == [True, False, False]
+    assert [(call.status, call.outcome, call.attempt) for call in asking] == [(200, "ok", 0)] * 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_of_the_callers_own_is_handed_on(asking: list[Call], way: str) -> None:
+    error = b'{"error": {"message": "no such model", "code": "invalid_value"}}'
+    refusal = (head(JSON, f"content-length: {len(error)}", status="400 Bad Request"), error)
+    with scripted(refusal) as server:
+        expected = ask(server.url + CHAT, WAYS[way], asked())
+        asking.clear()
+        assert ask(server.url + CHAT, WAYS[way], UNASKED) == expected
+        assert len(server.asked) == 2
+    assert [(call.status, call.error_code) for call in asking] == [(400, "invalid_value")]
+
+
+def test_a_request_that_is_no_stream_is_sent_as_it_is(asking: list[Call], provider: Provider) -> None:
+    assert b"usage" in ask(provider.url + CHAT, WAYS["read()"], asked())
+    assert [(call.outcome, call.input_tokens) for call in asking] == [("ok", 23)]

@@ -51,9 +51,10 @@ class _Tap:
         if self.watch is not None:
             self._guard(self.watch.closed)
 
-    def forget(self) -> None:
-        """Another goes on with the watch."""
-        self.watch = None
+
+def _forget(response: Any) -> None:
+    """Another goes on with the watch."""
+    _taken(response).watch = None
 
 
 def _taken(owner: Any) -> Any:
@@ -160,7 +161,7 @@ def _starts(guard: Guard, answered: Callable[[Any, Watch], None]) -> Callable[[A
                 guard(_failed, tap.watch, failure, response)
                 raise
             if guard(usage.may_refuse, response, tap.watch):
-                guard(_taken, response).forget()
+                guard(_forget, response)
             else:
                 guard(answered, response, tap.watch)
             return started
