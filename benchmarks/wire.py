@@ -44,8 +44,8 @@ USAGE = {
 }
 
 
-def asked(url: str, **members: object) -> Request:
-    messages = [{"role": "user", "content": "Tell me about the tachograph. " * 20}]
+def asked(url: str, sentences: int = 20, **members: object) -> Request:
+    messages = [{"role": "user", "content": "Tell me about the tachograph. " * sentences}]
     body = json.dumps({"model": "gpt-5-mini", "messages": messages, **members}).encode()
     return Request(url, headers={"content-type": "application/json"}, body=body)
 
@@ -53,7 +53,7 @@ def asked(url: str, **members: object) -> Request:
 OPENAI = "https://api.openai.com/v1/chat/completions"
 
 
-def plain() -> Exchange:
+def plain(sentences: int = 20) -> Exchange:
     message = {"role": "assistant", "content": "A tachograph records speed and time. " * 42, "refusal": None}
     body = {
         "id": "chatcmpl-0123456789",
@@ -64,7 +64,8 @@ def plain() -> Exchange:
         "usage": USAGE,
         "service_tier": "default",
     }
-    return Exchange(asked(OPENAI), 200, HEADERS, [(400_000, json.dumps(body).encode())], end_us=401_000, started_at=NOW)
+    chunks = [(400_000, json.dumps(body).encode())]
+    return Exchange(asked(OPENAI, sentences), 200, HEADERS, chunks, end_us=401_000, started_at=NOW)
 
 
 def stream(chunks: int) -> Exchange:
@@ -83,6 +84,46 @@ def stream(chunks: int) -> Exchange:
     pieces = [b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts] + [b"data: [DONE]\n\n"]
     stamped = [(200_000 + 9_000 * at, piece) for at, piece in enumerate(pieces)]
     return Exchange(asked(OPENAI, stream=True), 200, EVENTS, stamped, end_us=stamped[-1][0], started_at=NOW)
+
+
+def responses() -> Exchange:
+    """As OpenAI sends it: numbered, and padded against who would guess words by their length."""
+    answer = {"id": "resp_0123456789", "object": "response", "created_at": 1795000000, "model": "gpt-5-mini-2025-08-07"}
+    begun = {**answer, "status": "in_progress", "output": [], "service_tier": "auto", "usage": None}
+    item: dict[str, object] = {
+        "id": "msg_0123456789",
+        "type": "message",
+        "role": "assistant",
+        "status": "in_progress",
+        "content": [],
+    }
+    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    parts: list[dict[str, object]] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.content_part.added", **place, "part": {"type": "output_text", "text": ""}},
+    ]
+    for at in range(50):
+        padding = "abcdefghijklmnop"[: 16 - len(f" word{at}")]
+        more = {"delta": f" word{at}", "logprobs": [], "obfuscation": padding}
+        parts.append({"type": "response.output_text.delta", **place, **more})
+    usage = {"input_tokens": 312, "output_tokens": 50, "total_tokens": 362}
+    usage_details = {"input_tokens_details": {"cached_tokens": 128}, "output_tokens_details": {"reasoning_tokens": 0}}
+    text = {"type": "output_text", "text": "".join(f" word{at}" for at in range(50)), "annotations": []}
+    item = {**item, "status": "completed", "content": [text]}
+    ended = {**answer, "status": "completed", "output": [item], "service_tier": "default"}
+    parts += [
+        {"type": "response.output_text.done", **place, "text": text["text"]},
+        {"type": "response.content_part.done", **place, "part": text},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {**ended, "usage": {**usage, **usage_details}}},
+    ]
+    numbered = [{**part, "sequence_number": at} for at, part in enumerate(parts)]
+    pieces = [f"event: {part['type']}\ndata: {json.dumps(part)}\n\n".encode() for part in numbered]
+    stamped = [(200_000 + 9_000 * at, piece) for at, piece in enumerate(pieces)]
+    request = asked("https://api.openai.com/v1/responses", stream=True)
+    return Exchange(request, 200, EVENTS, stamped, end_us=stamped[-1][0], started_at=NOW)
 
 
 def anthropic() -> Exchange:
@@ -170,8 +211,10 @@ def sieve_rate(body: bytes) -> float:
 def main() -> None:
     exchanges = {
         "plain chat completion, 2 kB": plain(),
+        "the same, asked with 100 kB": plain(3400),
         "stream of 50 chunks, one by one": stream(50),
         "stream of 200 chunks, one by one": stream(200),
+        "OpenAI responses stream, 58 events": responses(),
         "Anthropic stream, 51 events": anthropic(),
         "Bedrock converse stream, 50 frames": bedrock(),
         "embeddings, 1 MB": embeddings(),

@@ -18,13 +18,12 @@ from frames import frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tachograph import wire
 from tachograph.call import Call
 from tachograph.wire import FORMATS, Exchange, Reader, Request
 from tachograph.wire.format import Format
 from tachograph.wire.found import Found, count, merged
 from tachograph.wire.found import name as worded
-from tachograph.wire.repeats import Varying
+from tachograph.wire.repeats import TRIALS_MAX, Varying
 
 LONG_WAY = tuple(dataclasses.replace(form, varying=None) for form in FORMATS)
 NAMES = [form.name for form in FORMATS if form.varying is not None]
@@ -361,12 +360,25 @@ def test_answers_side_by_side_are_read_the_short_way_too() -> None:
     assert read_long("openai.chat", SSE, [as_event("", None, json.dumps(value).encode()) for value in values]) <= 6
 
 
+class Counting(Varying):
+    """Counts the frames that are asked of it."""
+
+    asked = 0
+
+    def frame(self, name: str, text: bytes, value: Any) -> Any:
+        self.asked += 1
+        return super().frame(name, text, value)
+
+
 def test_a_stream_that_never_repeats_itself_is_no_longer_tried() -> None:
-    reader = wire.Reader(Request("https://host.example/v1/chat/completions"), FORMATS, status=200, headers=SSE)
+    varying = Counting("choices.delta.content")
+    (form,) = [dataclasses.replace(form, varying=varying) for form in FORMATS if form.name == "openai.chat"]
+    reader = Reader(Request("https://host.example/v1/chat/completions"), [form], status=200, headers=SSE)
     for at in range(100):
         value = chunk({"content": "x"}, logprobs={"at": at})
         reader.feed(as_event("", None, json.dumps(value).encode()), at)
     assert reader.close()[0].chunks == 100
+    assert varying.asked == TRIALS_MAX
 
 
 def test_a_resumed_stream_that_repeats_itself_is_counted_once() -> None:

@@ -25,6 +25,8 @@ FRAMES_MAX = 8  # answers that are streamed side by side, each with a frame of i
 FRAME_BYTES_MAX = 4096
 NESTING_MAX = 64
 TRIALS_MAX = 8  # frames kept in a row that no event repeated: then this stream does not repeat itself
+BEGINNING_BYTES = 40
+BEGINNINGS_MAX = 32
 
 # The inside of a JSON string that is not empty; what it is cut at can only be the quote that closes it.
 _TEXT = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++'
@@ -71,7 +73,7 @@ class Varying:
             names.add(hole[1])
             pieces.append(text[at:start])
             at = end
-        if not kinds:
+        if _text not in kinds:
             return None
         pieces.append(text[at:])
         frame = Frame(name, pieces[0], tuple(zip(kinds, pieces[1:], strict=True)), numbered=_number in kinds)
@@ -143,6 +145,7 @@ class Repeats:
         self._varying, self._found, self._timing, self._event = varying, found, timing, event
         self._frames: list[Frame] = []
         self._pieces: list[Frame] = []  # the same, as they come over the wire
+        self._beginnings: set[bytes] = set()
         self._trials_left = TRIALS_MAX
 
     def known(self, name: str | None, text: bytes, at_us: int | None) -> bool:
@@ -170,7 +173,8 @@ class Repeats:
 
     def read(self, name: str, text: bytes | None, value: Any, at_us: int | None) -> None:
         """Read an event the long way. text: as it came; None where it was too long to hold."""
-        if not self._frames and (text is None or not self._trials_left):
+        if text is None or not self._trials_left or not self._begun(text):
+            self._frames, self._pieces = [], []
             self._event(name, value, at_us)
             return
         found = self._found
@@ -180,14 +184,27 @@ class Repeats:
         if not _unchanged(before, _standing(found)):
             self._frames, self._pieces = [], []
             return
-        frame = self._varying.frame(name, text, value) if text is not None and self._trials_left else None
-        if text is not None and frame is not None and frame.numbered == (found.sequence != number):
+        frame = self._varying.frame(name, text, value)
+        if frame is not None and frame.numbered == (found.sequence != number):
             frame.content = content
             frame.visible, frame.reasoning = found.visible_pieces - visible, found.reasoning_pieces - reasoning
-            self._trials_left -= 1
-            self._frames = [frame, *self._frames[: FRAMES_MAX - 1]]
-            if self.around is not None and b"\n" not in text and b"\r" not in text:
-                self._pieces = [frame.within(*self.around(name)), *self._pieces[: FRAMES_MAX - 1]]
+            self._keep(frame, text)
+
+    def _begun(self, text: bytes) -> bool:
+        """Whether another event began like this one: else it is one of a kind, and not worth the comparing."""
+        beginning = text[:BEGINNING_BYTES]
+        if beginning in self._beginnings:
+            return True
+        if len(self._beginnings) >= BEGINNINGS_MAX:
+            self._beginnings.clear()
+        self._beginnings.add(beginning)
+        return False
+
+    def _keep(self, frame: Frame, text: bytes) -> None:
+        self._trials_left -= 1
+        self._frames = [frame, *self._frames[: FRAMES_MAX - 1]]
+        if self.around is not None and b"\n" not in text and b"\r" not in text:
+            self._pieces = [frame.within(*self.around(frame.name or "")), *self._pieces[: FRAMES_MAX - 1]]
 
     def _follows(self, number: int) -> bool:
         """Whether an event is numbered after the newest one, which it then is; not where it may have been seen."""
