@@ -18,6 +18,7 @@ from tests.capture.sdk.scripted import CHAT, EVENTS, SSE, asked, chunk, head
 
 from tachograph.call import Call
 from tachograph.capture.sdk.guard import Guard
+from tachograph.capture.sdk.later import Later
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.transports import httpx as transport
 from tachograph.capture.sdk.watching import Observer, Watch
@@ -107,13 +108,22 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_ten_thousand_abandoned_streams() -> None:
+@pytest.mark.parametrize("later", (False, pytest.param(True, marks=pytest.mark.long)))
+def test_ten_thousand_abandoned_streams(later: bool) -> None:
     outcomes: Counter[tuple[str, str | None]] = Counter()
 
     def deliver(calls: Sequence[Call]) -> None:
         outcomes.update((call.outcome, call.error_type) for call in calls)
 
-    patches = Patches(Observer(deliver), Guard(strict=True))
+    guard = Guard(strict=True)
+
+    def defer(watch: Watch) -> None:
+        """As a sender does, at once."""
+        queue.append(Later(watch, guard))
+        deliver(queue[0].calls())
+
+    queue: deque[Later] = deque(maxlen=1)
+    patches = Patches(Observer(deliver, defer=defer if later else None), guard)
     patches.when_imported("httpx2", transport.patch)
     try:
         with beginning() as url, httpx2.Client(timeout=10, limits=httpx2.Limits(max_connections=None)) as client:
@@ -133,6 +143,7 @@ def test_ten_thousand_abandoned_streams() -> None:
             asyncio.run(abandon_all(url, 300))
             traced = _traced() - before
             tracemalloc.stop()
+            queue.clear()
             assert held() == {}
             assert open_files() <= files + 4
     finally:
