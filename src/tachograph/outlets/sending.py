@@ -20,10 +20,8 @@ import logging
 import os
 import random
 import secrets
-import sys
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -33,6 +31,7 @@ from typing import Any
 from tachograph.call import Call
 from tachograph.flow import Busy, Refused
 from tachograph.outlets import Ahead, Outlet
+from tachograph.outlets.processes import close_with_process, follow_forks
 from tachograph.outlets.spill import Spill
 
 BACKOFF_SECONDS = 0.5
@@ -73,9 +72,9 @@ class Sender:
         self._spill = None if spill is None else Spill(spill, spill_bytes_max)
         self._clock, self._sleep, self._random = clock, sleep, random
         self._begin()
-        _follow_forks(self)
+        follow_forks(self)
         atexit.register(self.close)
-        _close_with_process(self)
+        close_with_process(self)
 
     def _begin(self) -> None:
         """Empty, with a thread still to be started: at first, and in the child of a fork."""
@@ -94,7 +93,7 @@ class Sender:
         self._why, self._told_away = "", False
 
     def offer(self, call: Call | Ahead) -> bool:
-        """Take a call to be sent, or what stands for it; False where there is no room: dropped. Never waits or raises."""
+        """Take a call to be sent, or what stands for it; False where there is no room. Never waits, never raises."""
         waiting = len(self._queue)
         self._offered.add()
         if waiting >= self._queue_calls_max:
@@ -210,15 +209,17 @@ class Sender:
     def _take(self) -> bool:
         """A batch off the queue into the hand."""
         self._token = secrets.token_hex(8)
-        with suppress(IndexError):
-            for _ in range(self._batch_calls_max):
+        while len(self._hand) < self._batch_calls_max:
+            try:
                 offered = self._queue.popleft()
-                if isinstance(offered, Call):
-                    self._hand.append(offered)
-                else:
-                    calls = offered.calls()
-                    self._hand += calls
-                    self._unfolded += len(calls) - 1
+            except IndexError:
+                break
+            if isinstance(offered, Call):
+                self._hand.append(offered)
+            else:
+                calls = offered.calls()
+                self._hand += calls
+                self._unfolded += len(calls) - 1
         return bool(self._hand)
 
     def _send_hand(self) -> bool:
@@ -337,14 +338,14 @@ class Sender:
         )
         self._told_at, self._told = self._clock(), total
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
         """In the child: what waited is the parent's to send."""
         if self._spill:
             self._spill.forked()
         closed = self._closed
         self._begin()
         self._closed = closed
-        _close_with_process(self)
+        close_with_process(self)
 
 
 def _run(sender: Sender, bell: SimpleQueue[bool]) -> None:
@@ -371,28 +372,3 @@ class _Tally:
         with self._lock:
             self._reads += 1
             return self.add() - self._reads + 1
-
-
-def _follow_forks(sender: Sender) -> None:
-    """A hook cannot be taken back: it holds nothing but a weak reference."""
-    told = weakref.ref(sender)
-
-    def forked() -> None:
-        found = told()
-        if found is not None:
-            found._forked()
-
-    if hasattr(os, "register_at_fork"):  # not on Windows
-        os.register_at_fork(after_in_child=forked)
-
-
-def _close_with_process(sender: Sender) -> None:
-    """The children of `multiprocessing` end without `atexit`, but not without their own finalizers, of which they
-    have none when they begin.
-    """
-    module = sys.modules.get("multiprocessing.util")
-    if module is None:
-        return
-    if sys.modules["multiprocessing.process"].parent_process() is not None:
-        module.Finalize(None, sender.close, exitpriority=0)
-    module.register_after_fork(sender, lambda found: module.Finalize(None, found.close, exitpriority=0))

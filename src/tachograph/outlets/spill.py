@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-_NAMES_MAX = 1000
 _CHUNK_BYTES = 1 << 20
 _FLAGS = os.O_RDWR | os.O_APPEND
 
@@ -139,19 +139,16 @@ class Spill:
     def _open(self) -> _File:
         """A file of our own, locked before anybody else can take it for a leftover."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        for number in range(_NAMES_MAX):
-            path = self._path.with_name(f"{self._path.name}.{os.getpid()}-{number}.jsonl")
-            try:
-                handle = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                continue
+        while True:
+            # Never the same name again: a batch is called after its file and its place therein.
+            path = self._path.with_name(f"{self._path.name}.{os.getpid()}-{secrets.token_hex(4)}.jsonl")
+            handle = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
             file = _File(path, handle, path.open("rb"))
             if _locked(file):
                 self._own = file
                 self._files.append(file)
                 return file
             file.close()
-        raise OSError(0, "no free name", str(self._path))
 
     def _finish(self, file: _File) -> None:
         self._files.remove(file)
