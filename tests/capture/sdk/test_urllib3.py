@@ -11,10 +11,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.capture.sdk.scripted import BROKEN, CHAT, EVENTS, FRAMINGS, JSON, PAUSE, SSE, asked, chunk, head, scripted
+from tests.capture.sdk.scripted import (
+    BROKEN,
+    CHAT,
+    END,
+    EVENTS,
+    FRAMINGS,
+    JSON,
+    PAUSE,
+    SSE,
+    asked,
+    chunk,
+    head,
+    scripted,
+)
 
 from tachograph.call import Call
+from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
+from tachograph.capture.sdk.transports import urllib3 as transport
+from tachograph.capture.sdk.watching import Observer
 from tachograph.testing.provider import Provider
 
 urllib3 = pytest.importorskip("urllib3", reason="urllib3 is not installed")
@@ -309,3 +325,96 @@ print(calls[0].source, calls[0].input_tokens)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stderr, done.stdout.split()[2:]) == ("", ["urllib3", "23"])
+
+
+# usage that nobody asked for
+
+
+@pytest.fixture
+def asking(delivered: list[Call]) -> Iterator[list[Call]]:
+    patched = Patches(Observer(delivered.extend, include_usage=True), Guard(strict=True))
+    patched.when_imported("urllib3", transport.patch)
+    yield delivered
+    patched.undo()
+
+
+UNASKED = {name: value for name, value in asked(stream=True).items() if name != "stream_options"}
+VISIBLE = b"".join((*EVENTS[:3], EVENTS[4]))
+SIFTED = ("chunked with trailers", "chunked, split anywhere", "until the connection closes")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("framing", SIFTED)
+def test_usage_is_asked_for_and_hidden(asking: list[Call], framing: str, way: str) -> None:
+    end = "connection: close" if "closes" in framing else "transfer-encoding: chunked"
+    seen = VISIBLE if "closes" in framing else b"".join((*map(chunk, EVENTS[:3]), chunk(EVENTS[4]), END))
+    with scripted((head(SSE, end), seen)) as server:
+        expected = WAYS[way](post(server.url + CHAT, asked(), preload_content=False))
+        asking.clear()
+    POOL.clear()
+    with scripted(FRAMINGS[framing]) as server:
+        given = WAYS[way](post(server.url + CHAT, UNASKED, preload_content=False))
+        assert b'"stream_options":{"include_usage":true}' in server.asked[0]
+        assert b"accept-encoding: identity" in server.asked[0].lower()
+    assert given == expected or (isinstance(given, list) and b"".join(given) == b"".join(expected))
+    assert [(call.outcome, call.input_tokens, call.output_tokens) for call in asking] == [("ok", 9, 4)]
+
+
+@pytest.mark.parametrize("framing", SIFTED)
+def test_usage_is_hidden_in_what_is_read_at_once(asking: list[Call], framing: str) -> None:
+    with scripted(FRAMINGS[framing]) as server:
+        assert post(server.url + CHAT, UNASKED).data == VISIBLE
+    assert [(call.outcome, call.input_tokens) for call in asking] == [("ok", 9)]
+
+
+REFUSAL = b'{"error": {"message": "unknown: stream_options"}}'
+ERROR = b'{"error": {"message": "no such model", "code": "invalid_value"}}'
+
+
+def bad(error: bytes, *, chunked: bool) -> tuple[bytes, ...]:
+    status = "400 Bad Request"
+    if chunked:
+        return (
+            head(JSON, "transfer-encoding: chunked", "connection: close", status=status),
+            chunk(error[:9]),
+            chunk(error[9:]),
+            END,
+        )
+    return head(JSON, f"content-length: {len(error)}", "connection: close", status=status), error
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_refuses_is_asked_as_the_caller_asked(asking: list[Call], chunked: bool, preload: bool) -> None:
+    answer = FRAMINGS["until the connection closes"]
+    with scripted(()) as server:
+        server.answer = lambda request: bad(REFUSAL, chunked=chunked) if b"stream_options" in request else answer
+        for _ in range(2):
+            assert post(server.url + CHAT, UNASKED, preload_content=preload).data == b"".join(EVENTS)
+            POOL.clear()
+        assert [b"stream_options" in request for request in server.asked] == [True, False, False]
+    assert [(call.status, call.outcome, call.attempt) for call in asking] == [(200, "ok", 0)] * 2
+
+
+@pytest.mark.parametrize("way", [*WAYS, "preloaded"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_error_of_the_callers_own_is_handed_on(asking: list[Call], chunked: bool, way: str) -> None:
+    def read(url: str, body: Any) -> Any:
+        POOL.clear()
+        response = post(url, body, preload_content=way == "preloaded")
+        return response.data if way == "preloaded" else WAYS[way](response)
+
+    with scripted(bad(ERROR, chunked=chunked)) as server:
+        expected = read(server.url + CHAT, asked())
+        asking.clear()
+        given = read(server.url + CHAT, UNASKED)
+        assert len(server.asked) == 2
+    assert given == expected or (isinstance(given, list) and b"".join(given) == b"".join(expected))
+    assert [(call.status, call.error_code) for call in asking] == [(400, "invalid_value")]
+
+
+def test_a_sifted_body_that_breaks(asking: list[Call]) -> None:
+    for ending in ("closed between chunks", "closed inside a chunk", "reset between chunks"):
+        with scripted(BROKEN[ending][0]) as server, pytest.raises(urllib3.exceptions.ProtocolError):
+            list(post(server.url + CHAT, UNASKED, preload_content=False).stream(17))
+    assert [(call.outcome, call.error_type) for call in asking] == [("error", "network")] * 3

@@ -14,6 +14,7 @@ from typing import Any
 
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
+from tachograph.capture.sdk.transports import urllib3_usage as usage
 from tachograph.capture.sdk.watching import Observer, Watch
 
 PACKAGES = ("urllib3",)
@@ -32,12 +33,15 @@ def patch(package: ModuleType, patches: Patches) -> None:
 
 
 class _Tap:
-    """What a response knows of us. reading: its headers or a chunk: that it is closed now is not the caller's doing."""
+    """What a response knows of us. reading: its headers or a chunk: that it is closed now is not the caller's doing.
+    waiting: whether it counts will be seen. hiding: what it reads from tells the pieces.
+    """
 
-    __slots__ = ("reading", "watch")
+    __slots__ = ("hiding", "reading", "waiting", "watch")
 
     def __init__(self, watch: Watch) -> None:
         self.watch, self.reading = watch, True
+        self.hiding = self.waiting = False
 
 
 Tapping = Callable[[Any, Watch], None]
@@ -56,14 +60,18 @@ def _attempts(patches: Patches, tap: Tapping) -> Callable[[Any], Any]:
                 return original(pool, connection, method, url, *others, **named)
             guard(setattr, connection, _TAP, watch)
             try:
-                response = original(pool, connection, method, url, *others, **named)
+                sent = guard.or_else(named, usage.asking, pool, named, watch)
+                response = original(pool, connection, method, url, *others, **sent)
+                if watch.asks and guard(_refused, response, watch):
+                    guard(setattr, connection, _TAP, watch)
+                    response = original(pool, connection, method, url, *others, **named)
             except BaseException as failure:
                 guard(_fell, watch, failure)
                 raise
             finally:
                 unheard = guard(_taken, connection)
             if unheard is not None:
-                guard(_answered_here, response, watch, tap)
+                guard(_answered_here, response, watch, tap, guard)
             return response
 
         return _make_request
@@ -101,6 +109,29 @@ def _text(value: Any) -> str:
 
 
 # the answer
+
+
+def _refused(response: Any, watch: Watch) -> bool:
+    """Whether the request must be sent again, as the caller made it. What is not refused is told now."""
+    again = False
+    try:
+        again = usage.refused(response, watch)
+    finally:
+        below: Any = getattr(response, "_fp", None)
+        if not again and hasattr(below, _TAP):
+            _seen(below, response._body)
+    return again
+
+
+def _seen(below: Any, body: bytes | None) -> None:
+    """It was not about what we asked. body: where all of it was read."""
+    if body is None:
+        _begun(below)
+        return
+    below._tachograph.waiting = False
+    below._tachograph.watch.answered(below.status, _lowered(below.headers))
+    below._tachograph.watch.piece(body)
+    below._tachograph.watch.complete()
 
 
 def _taken(connection: Any) -> Watch | None:
@@ -153,11 +184,11 @@ def _taken_back(connection: Any, put: tuple[Any, Any] | None) -> None:
         connection.response_class = put[0]
 
 
-def _answered_here(response: Any, watch: Watch, tap: Tapping) -> None:
+def _answered_here(response: Any, watch: Watch, tap: Tapping, guard: Guard) -> None:
     """The answer of version 1, whose body is still to come; or one that others have put in its place."""
     if hasattr(response, "begin"):
         tap(response, watch)
-        _begun(response)
+        _begun(response, guard)
         return
     watch.answered(response.status, _lowered(response.headers))
     data = vars(response).get("_data")  # HTTP/2, which is read as a whole
@@ -189,7 +220,7 @@ def _tapped(guard: Guard, kind: Any) -> type:
     class Tapped(kind):  # type: ignore[misc]
         def begin(self) -> None:
             kind.begin(self)
-            guard(_begun, self)
+            guard(_begun, self, guard, True)
 
         def read(self, *amount: Any) -> Any:
             return _told(guard, self, kind.read, *amount)
@@ -226,16 +257,25 @@ def _told(guard: Guard, response: Any, read: Any, *amount: Any) -> Any:
     return data
 
 
-def _begun(response: Any) -> None:
-    response._tachograph.reading = False
-    response._tachograph.watch.answered(response.status, _lowered(response.headers))
+def _begun(response: Any, guard: Guard | None = None, may_wait: bool = False) -> None:
+    """guard: where what comes may be sifted. may_wait: an error may be about what we asked, which is seen later."""
+    tap = response._tachograph
+    tap.waiting = tap.reading = may_wait and usage.waits(response, tap.watch)
+    if tap.waiting:
+        return
+    tap.watch.answered(response.status, _lowered(response.headers))
     if response.length == 0:
-        response._tachograph.watch.complete()
+        tap.watch.complete()
+    elif guard is not None and tap.watch.asks:
+        tap.hiding = usage.hide(response, tap.watch, guard)
 
 
 def _read(response: Any, data: bytes) -> None:
-    watch = response._tachograph.watch
-    if data:
+    tap = response._tachograph
+    if tap.waiting:
+        return
+    watch = tap.watch
+    if data and not tap.hiding:
         watch.piece(data)
     if response.length == 0 or (response.fp is None and response.length is None):
         watch.complete()
@@ -248,10 +288,13 @@ def _filled(response: Any, buffer: Any, count: int) -> None:
 
 
 def _failed(response: Any, failure: BaseException) -> None:
+    tap = response._tachograph
+    if tap.waiting:
+        return
     partial = getattr(failure, "partial", None)
-    if isinstance(partial, bytes) and partial:
-        response._tachograph.watch.piece(partial)
-    _fell(response._tachograph.watch, failure)
+    if isinstance(partial, bytes) and partial and not tap.hiding:
+        tap.watch.piece(partial)
+    _fell(tap.watch, failure)
 
 
 def _closed(response: Any) -> None:
@@ -297,7 +340,8 @@ def _takes(guard: Guard) -> Callable[[Any], Any]:
             except BaseException as failure:
                 guard(_failed, response._fp, failure)
                 raise
-            guard(tap.watch.piece, data)
+            if not tap.hiding:
+                guard(tap.watch.piece, data)
             return data
 
         return _handle_chunk
