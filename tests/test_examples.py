@@ -44,7 +44,7 @@ def blocks(example: str, language: str) -> list[str]:
 
 def shown(text: str) -> list[str]:
     """What is printed, without what differs from run to run: numbers, their units, widths."""
-    return [word for word in re.sub(r"\d[\d.:TZ-]*", "", text).split() if word not in ("ms", "s", "us")]
+    return [word for word in re.sub(r"\d[\d.,:TZ-]*", "", text).split() if word not in ("ms", "s", "us")]
 
 
 def free_port() -> int:
