@@ -17,7 +17,7 @@ from running import lines, version
 import golden
 from tachograph.testing.provider_truth import TEXT_PIECES, TOOL_ARGUMENTS_PIECES
 
-SECRETS = ("planted-key", "six times seven", *TEXT_PIECES[::2], TOOL_ARGUMENTS_PIECES[1])
+SECRETS = ("planted-key", "six times seven", TEXT_PIECES[0], TEXT_PIECES[2], TOOL_ARGUMENTS_PIECES[1])
 CASES_MIN = 5
 AT_ONCE = 3  # they wait more than they work
 

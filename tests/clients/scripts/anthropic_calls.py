@@ -108,7 +108,7 @@ def apis() -> list[Api]:
         "scenarios": ("plain", "everything"),
         "failures": (),
         "breaks": (),
-        "retries": False,
+        "retries": drive.NEVER,
         "timeouts": False,
     }
     found = [

@@ -80,7 +80,7 @@ def embeddings(options: Options) -> Way:
 
 
 def apis() -> list[Api]:
-    few = {"failures": (), "timeouts": False, "retries": False}
+    few = {"failures": (), "timeouts": False, "retries": drive.NEVER}
     return [
         Api(
             "chat",
@@ -89,6 +89,7 @@ def apis() -> list[Api]:
             lambda options: chat(client(options), options),
             lambda options: chat(client(options, asynchronous=True), options),
             ("plain", "cached", "everything", "tools", "length"),
+            retries=drive.EVERY - {"late", "stream"},
         ),
         Api(
             "chat_v1",

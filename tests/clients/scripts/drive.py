@@ -37,6 +37,9 @@ WAITS = {"quick": (0.0, 0.0), "apart": (0.0, 0.06), "late": (0.8, 0.0), "stalled
 OURS = {"tachograph", "__main__", "__mp_main__", *(path.stem for path in Path(__file__).parent.glob("*.py"))}
 _OF_THE_ENVIRONMENT = {"_virtualenv", "_distutils_hack", "sitecustomize"}
 
+# What a client may try again: a whole answer, one that is late, a stream, and the same of an asynchronous client.
+EVERY, NEVER = frozenset(("whole", "late", "stream", "async")), frozenset[str]()
+
 Told = dict[str, Any]
 Case = tuple[str, Callable[[], Any], dict[str, Any]]
 
@@ -62,10 +65,11 @@ class Way:
 class Api:
     """One API of a library. sync, asynchronous: make a client of it. told: what the caller sees in an answer, in
     words of Call (`text`, `response_id`, `response_model`, counts); of a stream it gets the list of the pieces.
-    scenarios: asked whole and streamed. failures, breaks: errors before an answer, and within a stream. retries,
-    timeouts: whether the client has them. unknown: the provider where nobody knows the host. refusals: how often an
-    asynchronous client knocks where nobody is. lingers: it does not close a stream that was read to its end.
-    pieces: how many a stream of a scenario has; such a stream shows its caller no counts. cases: more of its own.
+    scenarios: asked whole and streamed. failures, breaks: errors before an answer, and within a stream. timeouts:
+    whether the client can be told how long to wait. retries: what the client tries again where it is told to.
+    unknown: the provider where nobody knows the host. refusals: how often an asynchronous client knocks where nobody
+    is. lingers: it does not close a stream that was read to its end. pieces: how many a stream of a scenario has; such
+    a stream shows its caller no counts. cases: more of its own.
     """
 
     name: str
@@ -75,8 +79,7 @@ class Api:
     asynchronous: Callable[[Options], Way] | None = None
     scenarios: tuple[str, ...] = ("plain", "cached", "everything", "tools", "length", "filtered")
     failures: tuple[str, ...] = ("rate_limited", "bad_request", "bad_key", "server_error", "overloaded")
-    retries: bool = True
-    async_retries: bool = True
+    retries: frozenset[str] = EVERY
     refusals: int = 1
     lingers: bool = False
     pieces: Mapping[str, int] = field(default_factory=dict)
@@ -291,7 +294,7 @@ def _sync_endings(drive: Drive, api: Api, make: Callable[[Options], Way]) -> Ite
     assert other is not None
     unknown = {"vendor": api.unknown}
     yield f"{api.name}/unknown_host", lambda: api.told(other(drive.question("plain"))), unknown
-    if api.retries:
+    if "whole" in api.retries:
         again = make(Options(at(api.vendor), retries=1)).whole
         assert again is not None
         twice = {"attempts": [0, 1]}
@@ -302,7 +305,7 @@ def _sync_endings(drive: Drive, api: Api, make: Callable[[Options], Way]) -> Ite
         assert hasty is not None
         expect = {"raises": True, "ending": "timeout"}
         yield f"{api.name}/timeout", lambda: hasty(drive.question("plain")), expect
-    if api.timeouts and api.retries:
+    if api.timeouts and "late" in api.retries:
         patient = make(Options(at(api.vendor, "late"), retries=1, timeout_seconds=TIMEOUT_SECONDS)).whole
         assert patient is not None
         expect = {"raises": True, "ending": "timeout", "attempts": [0, 1]}
@@ -334,7 +337,7 @@ def _sync_stream_endings(drive: Drive, api: Api, make: Callable[[Options], Way])
             if count == CLOSED_AFTER:
                 raise ArithmeticError("of the consumer")
 
-    if api.retries:
+    if "stream" in api.retries:
         again = make(Options(drive.providers.url(api.vendor), retries=1)).stream
         assert again is not None
         act = lambda: api.told(list(again(drive.question("rate_limited_once"))))  # noqa: E731
@@ -396,7 +399,7 @@ def _async_endings(drive: Drive, api: Api, make: Callable[[Options], Way], name:
 
     yield f"{name}/cancelled", lambda: wait(cancelled()), {"ending": "gone"}
     yield f"{name}/together", lambda: wait(together()), {"attempts": [0] * 5, "together": True}
-    if api.retries and api.async_retries:
+    if {"whole", "async"} <= api.retries:
         again = make(Options(at(api.vendor), retries=1)).whole
         assert again is not None
         twice = {"attempts": [0, 1]}
@@ -432,7 +435,7 @@ def _async_stream_endings(drive: Drive, api: Api, make: Callable[[Options], Way]
         with contextlib.suppress(asyncio.CancelledError):
             await reading
 
-    if api.retries and api.async_retries:
+    if {"stream", "async"} <= api.retries:
         again = make(Options(drive.providers.url(api.vendor), retries=1)).stream
         assert again is not None
         act = lambda: api.told(drive.wait(_listed(again(drive.question("rate_limited_once")))))  # noqa: E731

@@ -63,7 +63,7 @@ def embeddings(options: Options) -> Way:
 
 
 def apis() -> list[Api]:
-    few = {"failures": (), "timeouts": False, "retries": False}
+    few = {"failures": (), "timeouts": False, "retries": drive.NEVER}
     return [
         Api(
             "generate",

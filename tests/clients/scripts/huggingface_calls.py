@@ -34,7 +34,7 @@ def apis() -> list[Api]:
             openai_calls.chat_told,
             lambda options: chat(client(options)),
             lambda options: chat(client(options, asynchronous=True)),
-            retries=False,
+            retries=drive.NEVER,
             lingers=True,
         )
     ]

@@ -62,7 +62,7 @@ def apis() -> list[Api]:
                 lambda options, made=made: made(options, asynchronous=True),
                 scenarios,
                 failures,
-                retries=retries,
+                retries=drive.EVERY if retries else drive.NEVER,
                 lingers=True,
                 refusals=1 if retries else 2,
             )

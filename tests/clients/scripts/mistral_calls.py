@@ -76,8 +76,11 @@ def apis() -> list[Api]:
             told,
             lambda options: chat(client(options)),
             lambda options: chat(client(options), asynchronous=True),
+            retries=drive.EVERY - {"late"},
         ),
-        Api("embeddings", "mistral_ai", embedded, embeddings, None, ("plain",), (), timeouts=False, retries=False),
+        Api(
+            "embeddings", "mistral_ai", embedded, embeddings, None, ("plain",), (), timeouts=False, retries=drive.NEVER
+        ),
     ]
 
 

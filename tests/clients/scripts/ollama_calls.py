@@ -47,7 +47,7 @@ def apis() -> list[Api]:
             lambda options: chat(client(options)),
             lambda options: chat(client(options, asynchronous=True)),
             scenarios,
-            retries=False,
+            retries=drive.NEVER,
             unknown="ollama",
         )
     ]

@@ -112,7 +112,7 @@ def embeddings_told(answer: Any) -> Told:
 
 
 def apis() -> list[Api]:
-    few = {"failures": ("rate_limited",), "breaks": (), "retries": False, "timeouts": False}
+    few = {"failures": ("rate_limited",), "breaks": (), "retries": drive.NEVER, "timeouts": False}
     return [
         Api(
             "chat",

@@ -98,7 +98,7 @@ def apis() -> list[Api]:
         )
         for vendor, model in models.items()
     ]
-    responses = {"retries": False, "timeouts": False, "breaks": (), "failures": ()}
+    responses = {"retries": drive.NEVER, "timeouts": False, "breaks": (), "failures": ()}
     asked = Api(
         "responses", "openai", told, None, lambda options: agent(openai_responses(options)), scenarios, **responses
     )

@@ -49,7 +49,7 @@ def apis() -> list[Api]:
             lambda options: openai_calls.chat(client(options), MODEL),
             lambda options: openai_calls.chat(client(options, asynchronous=True), MODEL),
             ("plain", "cached", "everything", "tools", "length"),
-            async_retries=MAJOR > 1,
+            retries=drive.EVERY if MAJOR > 1 else drive.EVERY - {"async"},
         )
     ]
 
