@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tachograph.call import Call
 from tachograph.capture.sdk.guard import Guard
-from tachograph.capture.sdk.watching import Watch
+from tachograph.capture.sdk.watching import Unread, Watch
 
 
 class Later:
@@ -20,8 +20,10 @@ class Later:
     __slots__ = ("_calls", "_guard", "_lock", "_unread", "_waiting_bytes", "_watch")
 
     def __init__(self, watch: Watch, guard: Guard) -> None:
+        self._unread: Unread | None = None  # of one that was never finished nothing is counted
         self._watch: Watch | None = watch
-        self._guard, self._unread, self._waiting_bytes = guard, watch.unread, watch.waiting_bytes
+        self._guard, self._waiting_bytes = guard, watch.waiting_bytes
+        self._unread = watch.unread
         self._lock = threading.Lock()
         self._calls: Sequence[Call] = ()
 
@@ -34,4 +36,5 @@ class Later:
         return self._calls
 
     def __del__(self) -> None:
-        self._unread.read(self._waiting_bytes)
+        if self._unread is not None:
+            self._guard(self._unread.read, self._waiting_bytes)

@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Mapping
+from typing import Protocol
 
 WAITING_MAX = 1024  # questions that failed and may be asked again
 ANSWERS_MAX = 4096  # answers that are remembered
@@ -35,8 +36,8 @@ class Operations:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
-        self._renew()
-        _follow_forks(self)
+        self.renew()
+        follow_forks(self)
 
     def begin(self, headers: Mapping[str, str], key: Hashable, at_seconds: float) -> tuple[str, int]:
         """The operation that an attempt belongs to, and which attempt of it this is; 0 is the first."""
@@ -76,7 +77,7 @@ class Operations:
                 del self._waiting[key]
         return chosen[0], chosen[1] + 1
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         """Ids that no other process gives, and a lock that nobody holds: also in a forked one."""
         self._prefix, self._numbers = os.urandom(6).hex() + "-", itertools.count(1)
         self._lock = threading.RLock()
@@ -88,8 +89,8 @@ class Answers:
 
     def __init__(self) -> None:
         self._names: OrderedDict[str, None] = OrderedDict()
-        self._renew()
-        _follow_forks(self)
+        self.renew()
+        follow_forks(self)
 
     def first(self, name: str | None) -> bool:
         """Whether this is the first time. What has no name cannot be known again."""
@@ -103,18 +104,27 @@ class Answers:
                 self._names.popitem(last=False)
         return True
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """A lock that nobody holds, in a forked child too."""
         self._lock = threading.RLock()
 
 
-def _follow_forks(told: Operations | Answers) -> None:
+class Forks(Protocol):
+    """Has locks, and what a forked child must begin anew."""
+
+    def renew(self) -> None:
+        """Begin anew, in the child."""
+        ...
+
+
+def follow_forks(told: Forks) -> None:
     """A hook cannot be taken back: it holds nothing but a weak reference."""
     weak = weakref.ref(told)
 
     def forked() -> None:
         found = weak()
         if found is not None:
-            found._renew()
+            found.renew()
 
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(after_in_child=forked)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ from tachograph.capture.sdk.context import Scope, current
 from tachograph.capture.sdk.credential import credential_of
 from tachograph.capture.sdk.ending import end_of
 from tachograph.capture.sdk.hiding import Hidden
-from tachograph.capture.sdk.operations import Answers, Operations, key_of, tried_again
+from tachograph.capture.sdk.operations import Answers, Operations, follow_forks, key_of, tried_again
 from tachograph.capture.sdk.recognise import Recogniser, is_fetched
 from tachograph.capture.sdk.usage import Deployments, is_refusal
 from tachograph.version import VERSION
@@ -109,10 +108,8 @@ class Unread:
     """How many bytes of attempts wait to be read. Finalizers count too, also in the middle of counting."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._forget()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
+        self.renew()
+        follow_forks(self)
 
     def room(self, held_bytes: int) -> bool:
         """Whether so much more may wait; if so it is counted."""
@@ -127,7 +124,7 @@ class Unread:
         with self._lock:
             self._held_bytes -= held_bytes
 
-    def _forget(self) -> None:
+    def renew(self) -> None:
         """A forked child reads what it saw itself."""
         self._lock, self._held_bytes = threading.RLock(), 0
 
