@@ -56,12 +56,14 @@ def refused(response: Any, watch: Watch) -> bool:
     chunked, length = below.chunked, below.length
     if length is not None and length > REFUSAL_BYTES_MAX:
         return False
-    body = below.read()
-    if watch.refused(body):
-        return True
-    below.fp = io.BytesIO(_framed(body) + b"0\r\n\r\n" if chunked else body)
-    below.chunk_left, below.length = None, None if chunked else len(body)
-    return False
+    body, again = below.read(), False
+    try:
+        again = watch.refused(body)
+    finally:
+        if not again:
+            below.fp = io.BytesIO(_framed(body) + b"0\r\n\r\n" if chunked else body)
+            below.chunk_left, below.length = None, None if chunked else len(body)
+    return again
 
 
 def hide(response: Any, watch: Watch, guard: Guard) -> bool:
