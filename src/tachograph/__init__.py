@@ -10,7 +10,7 @@ from tachograph.version import VERSION
 if TYPE_CHECKING:
     from tachograph.capture.sdk.asgi import TachographMiddleware
     from tachograph.capture.sdk.baggage import from_baggage, to_baggage
-    from tachograph.capture.sdk.context import context
+    from tachograph.capture.sdk.context import attribute, context
     from tachograph.capture.sdk.wsgi import TachographWSGI
     from tachograph.frames import ask, read
     from tachograph.instrumenting import counts, flush, instrument, record, recording, uninstrument
@@ -22,6 +22,7 @@ _WHERE = {
     "TachographMiddleware": "capture.sdk.asgi",
     "TachographWSGI": "capture.sdk.wsgi",
     "ask": "frames",
+    "attribute": "capture.sdk.context",
     "context": "capture.sdk.context",
     "counts": "instrumenting",
     "flush": "instrumenting",
@@ -47,6 +48,7 @@ __all__ = [
     "TachographWSGI",
     "__version__",
     "ask",
+    "attribute",
     "context",
     "counts",
     "flush",
