@@ -211,6 +211,7 @@ def test_the_agent(terminal: Terminal) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here: install the package curl")
 @each("fastapi_service")
 def test_the_service(terminal: Terminal) -> None:
     _, collect, exported, serve, ask, look = blocks("fastapi_service", "sh")
