@@ -395,3 +395,36 @@ def test_an_envelope_in_another_spelling_is_opened() -> None:
     for value in ({"p": "x", "bytes": packed}, {"bytes": packed, "p": "x"}, {"bytes": packed}):
         assert read_long("bedrock.invoke", {"content-type": "application/vnd.amazon.eventstream"},
                          [frame("event", "chunk", value)]) == 1  # fmt: skip
+
+
+SURE = Varying("delta", "choices.delta.content", numbered=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "holes"),
+    [
+        (b'{"delta":"a"}', 1),
+        (b'{"delta" : "a\\n\\u00e9" , "sequence_number" : 12 }', 2),
+        (b'{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}],"sequence_number":0}', 3),
+        (b'{"choices":[{"delta":{"content":""}},{"delta":{"content":"b"}}]}', 1),
+        (b'{"delta":""}', None),  # nothing varies
+        (b'{"sequence_number":1}', None),
+        (b'{"delta":{"delta":"a"}}', None),  # not at its place
+        (b'{"delta":"a","delta":"b"}', None),
+        (b'{"delta":"a","delta":1}', None),
+        (b'{"x":{"delta":"a"},"d\\u0065lta":"b"}', None),  # the expression sees one text, and it is another one
+        (b'{"delta":"a","sequence_number":1,"sequence_number":2}', None),
+        (b'{"delta":"a","x":{"sequence_number":1}}', None),
+        (b'{"delta":"a","x":{"sequence_number":1},"y":{"sequence_number":2}}', None),
+        (b'{"delta":"a","x":{"sequence_number":1},"sequence_number":"5"}', None),
+        (b'{"delta":"a","sequence_number":"5"}', None),
+        (b'{"delta":"a","sequence_number":1.5}', None),
+        (b'{"delta":"a","sequence_number":1234567890123}', None),  # more than any count
+        (b'{"delta":"a","x":' + b"[" * 99 + b"]" * 99 + b"}", None),
+        (b'{"delta":"a","x":"' + b"y" * 5000 + b'"}', None),
+        (b'["delta",{"delta":"a"}]', None),
+    ],
+)
+def test_a_frame_is_taken_where_it_is_sure(text: bytes, holes: int | None) -> None:
+    frame = SURE.frame("", text, json.loads(text))
+    assert (None if frame is None else len(frame.gaps)) == holes

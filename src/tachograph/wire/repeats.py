@@ -90,9 +90,8 @@ class Varying:
         if b"\\" in around or around.count(b"{") + around.count(b"[") > NESTING_MAX:
             return False
         numbers = kinds.count(_number)
-        if self._numbered and (numbers > 1 or (numbers == 1) != (type(value.get(_SEQUENCE)) is int)):
-            return False
-        if self._numbered and not numbers and _SEQUENCE in value:
+        counted = type(value.get(_SEQUENCE)) is int
+        if self._numbered and (numbers != int(counted) or (_SEQUENCE in value) != counted):
             return False
         texts = [text for path in paths for text in _at(path, value) if isinstance(text, str) and text]
         return len(texts) == len(kinds) - numbers
