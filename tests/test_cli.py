@@ -302,3 +302,12 @@ def test_the_api_names_what_is_wrong(running: tuple[str, Path], path: str, statu
     with failure.value as answer:
         assert answer.code == status
         assert message in json.loads(answer.read())["error"]["message"]
+
+
+def test_a_summary_prices_what_nobody_has_priced(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    call = {"provider": "openai", "request_model": "gpt-5-mini", "started_at": "2026-11-25T21:00:00Z"}
+    counted = {"input_uncached": 1_000_000, "output_visible": 0, "usage_source": "reported"}
+    file.write_text(json.dumps(call | counted) + "\n", "utf-8")
+    (value,) = run("summary", file, "--json").lines
+    assert value["cost_usd"] == "0.2500000000"

@@ -189,7 +189,6 @@ def test_bedrock(terminal: Terminal) -> None:
 
 @pytest.mark.long
 @each("script", "bedrock")
-@pytest.mark.xfail(raises=AssertionError, strict=True, reason="tachograph summary does not price what it reads")
 def test_the_summary_is_what_the_page_shows(terminal: Terminal) -> None:
     exported, run = blocks(terminal.example, "sh")[1:]
     (page,) = blocks(terminal.example, "text")

@@ -162,6 +162,11 @@ def test_a_wrong_setting_is_told_and_nothing_is_changed() -> None:
         tachograph.instrument(colector="http://127.0.0.1:4318")
 
 
+def test_an_address_that_is_none_is_told() -> None:
+    with pytest.raises(SettingsError, match="address|http"):
+        tachograph.instrument(collector="127.0.0.1:9")
+
+
 def test_what_the_base_install_needs(tmp_path: Path) -> None:
     """Nothing but the standard library: every other package is hidden from the process."""
     script = (

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import itertools
 import json
 import os
 import shutil
@@ -36,7 +37,7 @@ from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 from tachograph.importing import Imported, Importer, Tick, expanded
 from tachograph.keeping import RELEASE_SECONDS, SNAPSHOT_SECONDS, Keeping
-from tachograph.normalise import Circumstances, from_exchange
+from tachograph.normalise import Circumstances, from_exchange, price, unpriced
 from tachograph.pricing import PriceBook, PriceFileError
 from tachograph.prometheus import Metrics
 from tachograph.remote import Remote
@@ -148,10 +149,14 @@ def _files(path: Path) -> Iterable[Path]:
     return (file for file in expanded([path]) if file.suffix == ".json") if path.is_dir() else [path]
 
 
-def lines(paths: Iterable[Path]) -> Iterator[Line]:
-    """The lines of files of Calls."""
-    for path in paths:
-        yield from read_calls(path)
+def lines(paths: Iterable[Path], settings: Settings) -> Iterator[Line]:
+    """The lines of files of Calls; those that nobody has priced yet are priced."""
+    book: PriceBook | None = None  # read only where it is needed: that takes half a second
+    for line in itertools.chain.from_iterable(map(read_calls, paths)):
+        if line.call is not None and unpriced(line.call):
+            book = book or price_book(settings)
+            price(line.call, book)
+        yield line
 
 
 def import_files(

@@ -119,10 +119,12 @@ def read(
 def summary(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.jsonl...", help="JSON lines of Calls.")],
     as_json: AsJson = False,
+    config: Config = None,
+    prices: Prices = None,
 ) -> None:
     """Sum up JSON lines of Calls, without a server: cost, latency per 1,000 tokens, models, days, percentiles."""
     bad: list[str] = []
-    value = summarise(_good(app.lines(files), bad)).to_dict()
+    value = summarise(_good(app.lines(files, _settings(config, prices=prices)), bad)).to_dict()
     if as_json:
         _print_json(value)
     else:

@@ -160,17 +160,10 @@ def _offer(senders: Sequence[Sender], calls: Sequence[Call | Later]) -> None:
 
 
 def _senders(settings: SdkSettings) -> dict[str, Sender]:
-    places: dict[str, Outlet] = {}
-    if settings.jsonl:
-        places["file"] = JsonLines(
-            settings.jsonl, bytes_max=settings.file_bytes_max, files_max=settings.files_max, fsync=settings.fsync
-        )
-    if settings.collector:
-        places["collector"] = Collector(settings.collector, key=settings.key)
-    if settings.opentelemetry:
-        places["opentelemetry"] = Spans(legacy=settings.legacy_attributes)
-    if settings.callback is not None:
-        places["callback"] = Callback(settings.callback)
+    try:
+        places = _places(settings)
+    except (ValueError, ImportError) as unusable:  # an address that is none, a package that is not there
+        raise SettingsError(str(unusable)) from unusable
     return {
         name: Sender(
             outlet,
@@ -183,6 +176,21 @@ def _senders(settings: SdkSettings) -> dict[str, Sender]:
         )
         for name, outlet in places.items()
     }
+
+
+def _places(settings: SdkSettings) -> dict[str, Outlet]:
+    places: dict[str, Outlet] = {}
+    if settings.jsonl:
+        places["file"] = JsonLines(
+            settings.jsonl, bytes_max=settings.file_bytes_max, files_max=settings.files_max, fsync=settings.fsync
+        )
+    if settings.collector:
+        places["collector"] = Collector(settings.collector, key=settings.key)
+    if settings.opentelemetry:
+        places["opentelemetry"] = Spans(legacy=settings.legacy_attributes)
+    if settings.callback is not None:
+        places["callback"] = Callback(settings.callback)
+    return places
 
 
 def _price() -> Callable[[Call], None]:

@@ -54,9 +54,14 @@ def complete(calls: Sequence[Call], book: PriceBook, circumstances: Circumstance
         for field, value in circumstances.attribution.items():
             if not getattr(call, field):
                 setattr(call, field, value)
-        if call.price_id is None and call.price_status == "unknown_usage":
+        if unpriced(call):
             price(call, book, circumstances.priced_at)
     return list(calls)
+
+
+def unpriced(call: Call) -> bool:
+    """Whether nobody has looked for its price yet."""
+    return call.price_id is None and call.price_status == "unknown_usage"
 
 
 def price(call: Call, book: PriceBook, at: datetime | None = None) -> None:
