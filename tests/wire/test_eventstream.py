@@ -56,6 +56,7 @@ EXCEPTION = frame(
     text(":message-type", "exception") + text(":exception-type", "throttlingException"), b'{"message": "slow"}'
 )
 ERROR = frame(text(":message-type", "error") + text(":error-code", "500") + text(":error-message", "gone"), b"")
+PAGE = frame(text(":message-type", "error") + text(":error-code", "502") + text(":error-message", "gone"), b"<html>")
 CHUNK = event("chunk", {"bytes": base64.b64encode(b'{"type": "ping"}').decode(), "p": "abc"})
 TYPES = (
     header("a", 0, b"") + header("b", 1, b"") + header("c", 2, b"x") + header("d", 3, b"xx") + header("e", 4, b"xxxx")
@@ -68,6 +69,7 @@ CASES: dict[str, tuple[bytes, list[tuple[str, Any]], int, bool]] = {
     "two": (ONE + TWO, [READ_ONE, READ_TWO], 0, False),
     "exception": (EXCEPTION, [("exception:throttlingException", {"message": "slow"})], 0, False),
     "error": (ERROR, [("error:500", {"message": "gone"})], 0, False),
+    "error that is no JSON": (PAGE, [("error:502", {"message": "gone"})], 1, False),
     "chunk": (CHUNK, [("chunk", {"type": "ping"})], 0, False),
     "chunk that is no base64": (event("chunk", {"bytes": "a"}) + ONE, [READ_ONE], 1, False),
     "chunk that is no JSON": (event("chunk", {"bytes": "YWJj"}) + ONE, [READ_ONE], 1, False),

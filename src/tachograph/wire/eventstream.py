@@ -133,8 +133,8 @@ class Frames:
             value = self._unwrapped(value)
         elif message is not None:
             value = decoded(value) if isinstance(value, bytes) else value
-            if value is not NOT_JSON:
-                value = value if isinstance(value, dict) and value else {"message": message}
+            self.damaged += value is NOT_JSON
+            value = value if isinstance(value, dict) and value else {"message": message}
         if value is NOT_JSON:
             self.damaged += 1
         else:
