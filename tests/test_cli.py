@@ -21,6 +21,7 @@ import pytest
 
 from tachograph import cli
 from tachograph.call import from_dict
+from tachograph.show import _money
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "examples" / "recordings"
@@ -311,3 +312,11 @@ def test_a_summary_prices_what_nobody_has_priced(run: Any, tmp_path: Path) -> No
     file.write_text(json.dumps(call | counted) + "\n", "utf-8")
     (value,) = run("summary", file, "--json").lines
     assert value["cost_usd"] == "0.2500000000"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), ("0", "0.000000"), ("0.00000046", "0.00000046"), ("0.02", "0.020000"), ("1234.5", "1,234.50")],
+)
+def test_little_is_not_nothing(value: str | None, shown: str) -> None:
+    assert _money(value) == shown

@@ -170,6 +170,8 @@ def _money(value: str | None) -> str:
     if value is None:
         return "-"
     amount = float(value)
+    if 0 < amount < 0.0001:  # little is not nothing
+        return f"{amount:.10f}".rstrip("0")
     return f"{amount:,.2f}" if amount >= 100 else f"{amount:.6f}"
 
 
