@@ -228,7 +228,7 @@ def test_events_that_are_made_up_read_both_ways_are_equal(name: str, kinds: list
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "kinds"), PAIRS)
 def test_many_events_that_are_made_up_read_both_ways_are_equal(name: str, kinds: list[Make]) -> None:
-    all_read_both(name, kinds, EITHER, 2000)
+    all_read_both(name, kinds, EITHER, 800)
 
 
 @pytest.mark.parametrize("name", ["bedrock.converse", "bedrock.invoke"])
