@@ -215,39 +215,17 @@ class _Capture:
 
     def __init__(self, calls: list[Call], hosts: dict[str, str]) -> None:
         self.failures: dict[str, int] = {}
-        try:
-            from tachograph import instrumenting
-        except ImportError:
-            self._patches = _direct(calls, hosts)
-            self._instrumented: Any = None
-        else:
-            self._instrumented = instrumenting
-            instrumenting.instrument(callback=calls.append, hosts=hosts, flush_seconds=0.01)
+        import tachograph
+
+        self._tachograph: Any = tachograph
+        tachograph.instrument(callback=calls.append, hosts=hosts, flush_seconds=0.01)
 
     def settled(self) -> None:
-        if self._instrumented:
-            self._instrumented.flush()
+        self._tachograph.flush()
 
     def stop(self) -> None:
-        if self._instrumented:
-            self.failures = self._instrumented.counts()["failures"]
-            self._instrumented.uninstrument()
-        else:
-            self.failures = dict(self._patches.guard.failures)
-            self._patches.undo()
-
-
-def _direct(calls: list[Call], hosts: dict[str, str]) -> Any:
-    from tachograph.capture.sdk.guard import Guard
-    from tachograph.capture.sdk.patching import Patches
-    from tachograph.capture.sdk.recognise import Recogniser
-    from tachograph.capture.sdk.transports import TRANSPORTS
-    from tachograph.capture.sdk.watching import Observer
-
-    patches = Patches(Observer(calls.extend, Recogniser(hosts)), Guard())
-    for package, patch in TRANSPORTS:
-        patches.when_imported(package, patch)
-    return patches
+        self.failures = self._tachograph.counts()["failures"]
+        self._tachograph.uninstrument()
 
 
 def _foreign() -> list[str]:
