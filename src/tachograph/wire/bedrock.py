@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tachograph.wire import errors
+from tachograph.wire import errors, marks
 from tachograph.wire import tokens as arithmetic
 from tachograph.wire.finish import finished
 from tachograph.wire.format import Asked, Format
@@ -216,7 +216,9 @@ def vendor(model_id: str | None) -> str | None:
 
 
 def request(found: Found, asked: Asked) -> None:
-    """Model from the path, limits from the body."""
+    """Model from the path, limits from the body. Behind whatever host: nobody else speaks it."""
+    if found.provider == marks.UNKNOWN:
+        found.provider = "aws.bedrock"
     found.request_model = model(asked)
     found.vendor = vendor(found.request_model)
     config = mapping(asked.members.get("inferenceConfig"))
