@@ -163,7 +163,7 @@ def test_a_wrong_setting_is_told_and_nothing_is_changed() -> None:
 
 
 def test_an_address_that_is_none_is_told() -> None:
-    with pytest.raises(SettingsError, match="address|http"):
+    with pytest.raises(SettingsError, match=r"address|http"):
         tachograph.instrument(collector="127.0.0.1:9")
 
 
