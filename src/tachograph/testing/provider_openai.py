@@ -95,7 +95,7 @@ def embeddings(asked: Asked) -> Answer:
     given = asked.body.get("input", "")
     texts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
     counted = asked.scenario.truth.input_tokens
-    body = {
+    body: dict[str, Any] = {
         "object": "list",
         "data": [{"object": "embedding", "index": i, "embedding": [0.25, -0.5, 0.125]} for i in range(len(texts))],
         "model": _model(asked),
