@@ -138,7 +138,8 @@ def _written(call: Line, transports: tuple[str, ...]) -> Iterator[str]:
 
 def _call(call: Line, served: Line | None, expect: Line) -> Iterator[str]:
     """One call against the truth."""
-    if call["provider"] != expect["vendor"]:
+    vendor = expect["vendor"]
+    if call["provider"] not in (vendor if isinstance(vendor, list) else [vendor]):
         yield f"provider is {call['provider']}"
     ending = expect.get("ending")
     if served is None:

@@ -48,7 +48,6 @@ def apis() -> list[Api]:
             lambda options: chat(client(options, asynchronous=True)),
             scenarios,
             retries=drive.NEVER,
-            unknown="ollama",
         )
     ]
 
