@@ -157,7 +157,7 @@ def _outcome(call: Call, found: Found, end: End, *, cut: bool) -> None:
     if found.error_type is not None:
         call.outcome = "aborted" if found.error_type == "cancelled" else "error"
         call.error_type, call.error_code = found.error_type, found.error_code
-    elif end in _ENDED:
+    elif end in _ENDED and not (end is End.CLIENT_GONE and found.terminal):  # else all had come before the client left
         call.outcome, call.error_type = _ENDED[end]
     elif call.status is None:
         call.outcome, call.error_type = "error", "network"
@@ -167,8 +167,6 @@ def _outcome(call: Call, found: Found, end: End, *, cut: bool) -> None:
         call.outcome, call.error_type, call.error_code = "error", "provider_error", found.finish
     elif cut:
         call.outcome = "truncated"
-    if call.outcome == "aborted" and found.terminal and found.error_type is None:
-        call.outcome, call.error_type = "ok", None  # everything had come before the client left
     if call.outcome != "ok" or call.usage_source != "missing":
         return
     if found.request_model is None and found.response_model is None:

@@ -100,7 +100,13 @@ def _asked(usage: dict[str, Any]) -> tuple[Any, ...]:
 
 def content_tokens(found: Found) -> Tokens | None:
     """The parts of a generated answer. None where no event counted anything."""
-    return counted(found, found.usage or {})
+    usage = found.usage or {}
+    tokens = counted(found, usage)
+    if tokens is not None and found.contents and not found.terminal:  # it broke off: what it counts is not the end
+        found.flags.add("usage_partial")
+        if not _output(usage):
+            tokens.output_visible = tokens.output_reasoning = None
+    return tokens
 
 
 def counted(found: Found, usage: dict[str, Any]) -> Tokens | None:

@@ -22,6 +22,7 @@ HEAD_BYTES = 64 * 1024  # so much of a body is looked at for its shape, at each 
 _MARKS = (
     *(b'"messages"', b'"input"', b'"prompt"', b'"contents"', b'"query"', b'"texts"', b'"inputs"', b'"input_text"'),
     b'"sampling_params"',  # SGLang
+    *(b'"message"', b'"content"', b'"requests"', b'"instances"', b'"inputText"'),  # Cohere v1, Gemini, Vertex, Titan
 )
 _SERVED = ("", "/", "/invocations")  # how the endpoints that one rents end: Hugging Face, Databricks
 _FORMATS = tuple(form for form in wire.FORMATS if form is not wire.FORMATS[-1])  # the last matches everything

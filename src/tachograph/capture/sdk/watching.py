@@ -222,6 +222,8 @@ class Watch:
         """Status and headers have come."""
         try:
             self._status, self._headers = status, headers
+            if tried_again(status):  # known by its head: clients try again before they have let go of what they refuse
+                self._failed_at(time.perf_counter_ns())
             self._redirected = status in _REDIRECTS and "location" in headers
             if self._kept_bytes >= KEPT_BYTES_MAX:
                 self._reader = self._read()
@@ -317,15 +319,18 @@ class Watch:
             reader.feed(data, (at_ns - self._began_ns) // 1000)
         return reader
 
+    def _failed_at(self, at_ns: int) -> None:
+        """This will perhaps be tried again."""
+        self._observer.operations.failed(self._key, self._operation_id, self._attempt, at_ns / 1e9)
+
     def _ended(self, end: wire.End) -> None:
         try:
             self._open.pop()  # first: what fails below must not be tried again by whoever closes
         except IndexError:
             return
         self._ended_ns, self._end = time.perf_counter_ns(), end
-        if end in _TRIED_AGAIN or (end is wire.End.COMPLETE and tried_again(self._status)):
-            at_seconds = self._ended_ns / 1e9
-            self._observer.operations.failed(self._key, self._operation_id, self._attempt, at_seconds)
+        if end in _TRIED_AGAIN:
+            self._failed_at(self._ended_ns)
         later = self._reader is None and self._kept_bytes < KEPT_BYTES_MAX
         if later and self._observer.defer is not None and self._observer.unread.room(self._kept_bytes):
             self.waiting_bytes = self._kept_bytes
