@@ -64,6 +64,8 @@ bench: .venv/.ready ## every figure of the README
 	$(PY) -m benchmarks.pricing
 	$(PY) -m benchmarks.store
 	$(PY) -m benchmarks.collector
+	$(PY) -m benchmarks.outlets
+	$(PY) -m benchmarks.sdk
 
 clean: ## forget everything that was set up or built
 	rm -rf .venv .uv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/.data
