@@ -38,7 +38,7 @@ def moment(text: str, now: datetime) -> datetime:
         try:
             return now - width(word)
         except OverflowError:
-            raise ValueError(f"{text!r} is before the calendar begins: write a shorter time") from None
+            raise ValueError(f"{text!r} is outside the calendar: write a shorter time") from None
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
