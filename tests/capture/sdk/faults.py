@@ -8,21 +8,25 @@ import importlib
 import inspect
 import pkgutil
 import sys
+import threading
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 # What hands on what is the caller's own, and does nothing else: where it fails, there is nothing to hand on.
 SHELL = (
+    "grpc._Rpc.__call__",
     "httpx.WatchedStream.",
     "httpx.WatchedAsyncStream.",
     "httpx.ReplayedStream.",
     "httpx.ReplayedAsyncStream.",
     "patching._Told.",
+    "urllib3_usage.Sifted.",
     "patching._Awaited.find_spec",
 )
 
 
+@functools.cache
 def modules(*rooms: str) -> list[ModuleType]:
     """The modules of these rooms."""
     found = []
@@ -97,7 +101,9 @@ def traced(names: dict[str, FunctionType]) -> Iterator[set[str]]:
             ran.add(by_code[frame.f_code])
 
     sys.setprofile(look)
+    threading.setprofile(look)  # of those that start meanwhile
     try:
         yield ran
     finally:
         sys.setprofile(None)
+        threading.setprofile(None)

@@ -258,7 +258,7 @@ def _tapped(guard: Guard, kind: Any) -> type:
             return kind.feed_data(self, visible, len(visible)) if visible else False
 
         def feed_eof(self) -> Any:
-            watch = guard(_taken, self._protocol)
+            watch = self._protocol.__dict__.pop(_TAP, None)
             if watch is not None:
                 rest = guard.or_else(watch.held, watch.rest) if watch.asks else b""
                 if rest:

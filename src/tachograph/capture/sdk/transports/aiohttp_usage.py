@@ -1,7 +1,8 @@
 """aiohttp where the usage of a stream is asked for (`include_usage`): another body is sent, and its extra chunk hidden.
 
 `ClientSession._request` is where a request begins and may begin again: a server that refuses what we added is asked
-once more, as the caller asked, and the caller sees that answer alone. Without the setting nothing here is reached.
+once more, as the caller asked, and the caller sees that answer alone. So is one whose error we cannot judge. Without
+the setting nothing here is reached.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from tachograph.capture.sdk.watching import Watch
 
 
 class Asking:
-    """One request of a session. refused: the watch of the attempt that was answered with an error. again: the watch
-    that the next attempt goes on with.
+    """One request of a session. asked: the watch of the attempt whose body we have changed. again: the watch that the
+    next attempt goes on with; from there on nothing is changed (`over`).
     """
 
-    __slots__ = ("again", "package", "refused")
+    __slots__ = ("again", "asked", "over", "package")
 
     def __init__(self, package: ModuleType) -> None:
         self.package = package
-        self.refused: Watch | None = None
+        self.asked: Watch | None = None
         self.again: Watch | None = None
+        self.over = False
 
 
+UNREAD = b"stream_options"  # in place of an error that cannot be read: it is taken for a refusal
 ASKING: ContextVar[Asking | None] = ContextVar("tachograph.asking", default=None)
 
 
@@ -40,6 +43,21 @@ def requests(
     guard = patches.guard
 
     def make(original: Any) -> Any:
+        async def first(session: Any, arguments: Any, named: Any, asking: Asking) -> tuple[Any, bytes | None]:
+            """The answer, and where it is an error that may be ours, its body."""
+            try:
+                response = await original(session, *arguments, **named)
+            except Exception as failure:
+                if asking.asked is None or getattr(failure, "status", None) not in REFUSALS:
+                    raise
+                return None, UNREAD  # raised for its status: if it was not for us, it is raised again
+            if asking.asked is None or response.status not in REFUSALS:
+                return response, None
+            try:
+                return response, await response.read()
+            except Exception:
+                return response, UNREAD
+
         async def _request(session: Any, *arguments: Any, **named: Any) -> Any:
             if not (patches.active and patches.observer.deployments is not None) or named.get("upload_tracker"):
                 return await original(session, *arguments, **named)
@@ -48,7 +66,21 @@ def requests(
                 return await original(session, *arguments, **named)
             token = ASKING.set(asking)
             try:
-                return await _asked(original, session, arguments, named, asking, guard, headers_of)
+                response, body = await first(session, arguments, named, asking)
+                watch = asking.asked
+                if body is None or watch is None:
+                    return response
+                if not guard.or_else(True, _refused, response, body, watch):
+                    guard(_handed_on, response, body, watch, headers_of)
+                    return response
+                if response is not None:
+                    response.release()
+                watch.asks, asking.again, asking.over = False, watch, True
+                try:
+                    return await original(session, *arguments, **named)
+                except BaseException as failure:
+                    guard(watch.failed, failure)
+                    raise
             finally:
                 ASKING.reset(token)
 
@@ -57,46 +89,20 @@ def requests(
     return make
 
 
-async def _asked(
-    original: Any,
-    session: Any,
-    arguments: Any,
-    named: Any,
-    asking: Asking,
-    guard: Guard,
-    headers_of: Callable[[Any], dict[str, str]],
-) -> Any:
-    try:
-        response = await original(session, *arguments, **named)
-    except Exception:
-        watch = asking.refused
-        if watch is None or not guard(watch.refused, b"stream_options"):
-            raise
-        response = None  # raised for its status, unread: if it was not for us, it is raised again
-    watch, asking.refused = asking.refused, None
-    if watch is None:
-        return response
-    if response is not None:
-        body = await response.read()
-        if len(body) > REFUSAL_BYTES_MAX or not guard(watch.refused, body):
-            guard(_handed_on, response, body, watch, headers_of)
-            return response
-        response.release()
-    asking.again = watch
-    try:
-        return await original(session, *arguments, **named)
-    except BaseException as failure:
-        guard(watch.failed, failure)
-        raise
-
-
-def _handed_on(response: Any, body: bytes, watch: Watch, headers_of: Callable[[Any], dict[str, str]]) -> None:
-    """An error that is the caller's own: put back what was read of it."""
+def _refused(response: Any, body: bytes, watch: Watch) -> bool:
+    """Whether an error is about what we asked. Of other errors what was read is put back."""
+    if len(body) <= REFUSAL_BYTES_MAX and watch.refused(body):
+        return True
     content = response.content
     if body:
         response._body = None
         content._buffer.append(body)
         content._size += len(body)
+    return False
+
+
+def _handed_on(response: Any, body: bytes, watch: Watch, headers_of: Callable[[Any], dict[str, str]]) -> None:
+    """Tell of an error that is the caller's own."""
     watch.answered(response.status, headers_of(response))
     watch.piece(body)
     watch.complete()
@@ -105,12 +111,13 @@ def _handed_on(response: Any, body: bytes, watch: Watch, headers_of: Callable[[A
 def ask(request: Any, watch: Watch) -> None:
     """Have the request ask for the usage, where its body is there as a whole and nobody refuses to be asked again."""
     asking = ASKING.get()
-    if asking is None or "content-length" not in request.headers:
+    if asking is None or asking.over or "content-length" not in request.headers:
         watch.asks = False
         return
     body = watch.request.body
     kind = request.headers.get("content-type", "application/json")
     payload = asking.package.payload.BytesPayload(body, content_type=kind)
+    asking.asked = watch
     setattr(request, "_body" if hasattr(type(request), "_body") else "body", payload)
     request.headers["Content-Length"] = str(len(body))
     request.headers["Accept-Encoding"] = "identity"
@@ -119,10 +126,7 @@ def ask(request: Any, watch: Watch) -> None:
 def may_refuse(response: Any, watch: Watch) -> bool:
     """Whether the answer waits to be looked at, by the request as a whole."""
     asking = ASKING.get()
-    if asking is None or not watch.asks or response.status not in REFUSALS:
-        return False
-    asking.refused = watch
-    return True
+    return asking is not None and asking.asked is watch and response.status in REFUSALS
 
 
 def resumed() -> Watch | None:

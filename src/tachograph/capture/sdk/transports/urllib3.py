@@ -15,6 +15,7 @@ from typing import Any
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.transports import urllib3_usage as usage
+from tachograph.capture.sdk.usage import REFUSALS
 from tachograph.capture.sdk.watching import Observer, Watch
 
 PACKAGES = ("urllib3",)
@@ -61,10 +62,16 @@ def _attempts(patches: Patches, tap: Tapping) -> Callable[[Any], Any]:
             guard(setattr, connection, _TAP, watch)
             try:
                 sent = guard.or_else(named, usage.asking, pool, named, watch)
+                watch.asks = sent is not named
                 response = original(pool, connection, method, url, *others, **sent)
-                if watch.asks and guard(_refused, response, watch):
-                    guard(setattr, connection, _TAP, watch)
-                    response = original(pool, connection, method, url, *others, **named)
+                if watch.asks and response.status in REFUSALS:
+                    if guard.or_else(True, usage.refused, response, watch):
+                        watch.asks = False
+                        connection.close()  # so that nothing is left on it, whatever was read of the error
+                        guard(setattr, connection, _TAP, watch)
+                        response = original(pool, connection, method, url, *others, **named)
+                    else:
+                        guard(_seen, response)
             except BaseException as failure:
                 guard(_fell, watch, failure)
                 raise
@@ -111,20 +118,12 @@ def _text(value: Any) -> str:
 # the answer
 
 
-def _refused(response: Any, watch: Watch) -> bool:
-    """Whether the request must be sent again, as the caller made it. What is not refused is told now."""
-    again = False
-    try:
-        again = usage.refused(response, watch)
-    finally:
-        below: Any = getattr(response, "_fp", None)
-        if not again and hasattr(below, _TAP):
-            _seen(below, response._body)
-    return again
-
-
-def _seen(below: Any, body: bytes | None) -> None:
-    """It was not about what we asked. body: where all of it was read."""
+def _seen(response: Any) -> None:
+    """An error was not about what we asked. Of version 1 it is told with all others."""
+    below: Any = getattr(response, "_fp", None)
+    body: bytes | None = getattr(response, "_body", None)
+    if not hasattr(below, _TAP):
+        return
     if body is None:
         _begun(below)
         return
@@ -217,16 +216,25 @@ def _tapping(guard: Guard) -> Tapping:
 def _tapped(guard: Guard, kind: Any) -> type:
     """`kind`, which is `http.client.HTTPResponse` or made from it, with all that it reads told."""
 
+    def told(response: Any, read: Any, *amount: Any) -> Any:
+        try:
+            data = read(response, *amount)
+        except BaseException as failure:
+            guard(_failed, response, failure)
+            raise
+        guard(_read, response, data)
+        return data
+
     class Tapped(kind):  # type: ignore[misc]
         def begin(self) -> None:
             kind.begin(self)
             guard(_begun, self, guard, True)
 
         def read(self, *amount: Any) -> Any:
-            return _told(guard, self, kind.read, *amount)
+            return told(self, kind.read, *amount)
 
         def read1(self, *amount: Any) -> Any:
-            return _told(guard, self, kind.read1, *amount)
+            return told(self, kind.read1, *amount)
 
         def readinto(self, buffer: Any) -> Any:
             try:
@@ -245,16 +253,6 @@ def _tapped(guard: Guard, kind: Any) -> type:
 
     Tapped.__name__, Tapped.__qualname__, Tapped.__module__ = kind.__name__, kind.__qualname__, kind.__module__
     return Tapped
-
-
-def _told(guard: Guard, response: Any, read: Any, *amount: Any) -> Any:
-    try:
-        data = read(response, *amount)
-    except BaseException as failure:
-        guard(_failed, response, failure)
-        raise
-    guard(_read, response, data)
-    return data
 
 
 def _begun(response: Any, guard: Guard | None = None, may_wait: bool = False) -> None:

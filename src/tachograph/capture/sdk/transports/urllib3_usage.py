@@ -1,14 +1,13 @@
 """urllib3 where the usage of a stream is asked for (`include_usage`): another body is sent, and its extra chunk hidden.
 
-The chunk is taken out below `http.client`, in what it reads from: `Sifted` undoes the framing, sifts, and frames again,
-so that every way of reading finds what the provider would have sent to somebody who did not ask. Without the setting
-nothing here is reached.
+The chunk is taken out below `http.client`, in what it reads from: `Sieve` undoes the framing, sifts, and frames again,
+so that every way of reading finds what the provider would have sent to somebody who did not ask. Where that fails, what
+is left of the body is handed on as it came. Without the setting nothing here is reached.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
 from tachograph.capture.sdk.guard import Guard
@@ -24,7 +23,6 @@ def asking(pool: Any, named: dict[str, Any], watch: Watch) -> dict[str, Any]:
     tunnel that the server has closed cannot be opened again from here.
     """
     if not watch.asks or getattr(pool, "proxy", None) is not None:
-        watch.asks = False
         return named
     body = watch.request.body
     replaced = ("content-length", "accept-encoding")
@@ -43,12 +41,10 @@ def waits(response: Any, watch: Watch) -> bool:
 
 
 def refused(response: Any, watch: Watch) -> bool:
-    """Whether the answer is an error about what we asked. Of other errors what was read is put back.
+    """Whether an error is about what we asked. Of other errors what was read is put back.
 
     response: urllib3's of version 2, or `http.client`'s.
     """
-    if not waits(response, watch):
-        return False
     preloaded = getattr(response, "_body", None)
     if preloaded is not None:
         return watch.refused(preloaded)
@@ -56,14 +52,13 @@ def refused(response: Any, watch: Watch) -> bool:
     chunked, length = below.chunked, below.length
     if length is not None and length > REFUSAL_BYTES_MAX:
         return False
-    body, again = below.read(), False
-    try:
-        again = watch.refused(body)
-    finally:
-        if not again:
-            below.fp = io.BytesIO(_framed(body) + b"0\r\n\r\n" if chunked else body)
-            below.chunk_left, below.length = None, None if chunked else len(body)
-    return again
+    body = below.read()
+    if watch.refused(body):
+        return True
+    framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    below.fp = io.BytesIO(framed + b"0\r\n\r\n" if chunked else body)
+    below.chunk_left, below.length = None, None if chunked else len(body)
+    return False
 
 
 def hide(response: Any, watch: Watch, guard: Guard) -> bool:
@@ -72,106 +67,125 @@ def hide(response: Any, watch: Watch, guard: Guard) -> bool:
     stream = "event-stream" in (response.headers.get("content-type") or "").lower()
     if not watch.asks or response.status != 200 or packed or not stream or response.length is not None:
         return False
-    response.fp = Sifted(response.fp, watch, guard, chunked=bool(response.chunked))
+    sieve = Sieve(watch, guard, chunked=bool(response.chunked))
+    response.fp = io.BufferedReader(Sifted(response.fp, sieve, guard))
     return True
 
 
-def _framed(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+class Sifted(io.RawIOBase):
+    """What a response reads from, through a buffered reader, without the extra chunk. For everything else it is the
+    file that it stands for.
+    """
 
-
-class Sifted:
-    """What a response reads from, without the extra chunk. For everything else it is the file that it stands for."""
-
-    def __init__(self, file: Any, watch: Watch, guard: Guard, *, chunked: bool) -> None:
-        self._file, self._watch, self._guard = file, watch, guard
-        self._frame: Callable[[bytes], bytes] = _framed if chunked else bytes
-        self._chunked = chunked
-        self._left = 0  # of the chunk that is being read
-        self._due = False  # the end of a chunk
-        self._ready = bytearray()
-        self._through = False  # the body is at its end, or is no body: what comes is not ours to read
-
-    def read(self, count: int | None = -1) -> bytes:
-        """As a buffered file does."""
-        wanted = -1 if count is None else count
-        while (wanted < 0 or len(self._ready) < wanted) and self._more():
-            pass
-        return self._take(len(self._ready) if wanted < 0 else wanted)
-
-    def read1(self, count: int = -1) -> bytes:
-        """What is there, or what comes next."""
-        while count and not self._ready and self._more():
-            pass
-        return self._take(len(self._ready) if count < 0 else count)
+    def __init__(self, file: Any, sieve: Sieve, guard: Guard) -> None:
+        self._file, self._sieve, self._guard = file, sieve, guard
+        self._ready = b""
 
     def readinto(self, buffer: Any) -> int:
-        """As a buffered file does."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        """What is there, or what comes next."""
+        sieve, data = self._sieve, b" "
+        while data and not self._ready:
+            data = self._file.read1(PIECE_BYTES)
+            sieve.unread += data
+            if not (sieve.through or self._guard.or_else(False, sieve.sift, data)):
+                self._guard(sieve.give_up)
+                sieve.through = True
+            if sieve.through:
+                sieve.visible += sieve.unread
+                sieve.unread.clear()
+            self._ready = bytes(sieve.visible)
+            sieve.visible.clear()
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
 
-    def readline(self, limit: int = -1) -> bytes:
-        """As a buffered file does."""
-        while b"\n" not in self._ready and (limit < 0 or len(self._ready) < limit) and self._more():
-            pass
-        end = self._ready.find(b"\n") + 1 or len(self._ready)
-        return self._take(end if limit < 0 else min(end, limit))
-
-    def peek(self, count: int = 0) -> bytes:
-        """What is there, or what comes next; it stays."""
-        while not self._ready and self._more():
-            pass
-        return bytes(self._ready)
+    def readable(self) -> bool:
+        """It is."""
+        return True
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        finally:
+            super().close()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_file"], name)
+        return getattr(getattr(self.__dict__.get("_file"), "raw", None), name)
 
-    def _take(self, count: int) -> bytes:
-        taken = bytes(self._ready[:count])
-        del self._ready[:count]
-        return taken
 
-    def _more(self) -> bool:
-        """Read a piece; whether there may be another."""
-        if self._through:
-            data = self._file.read1(PIECE_BYTES)
-            self._ready += data
-            return bool(data)
-        if self._chunked and not self._left and not self._begin():
-            return True
-        data = self._file.read1(min(self._left, PIECE_BYTES) if self._chunked else PIECE_BYTES)
-        if not data:
-            self._end(b"")
-            return True
-        if self._chunked:
-            self._left -= len(data)
-            self._due = not self._left
-        watch = self._watch
-        self._ready += self._frame(self._guard.or_else(watch.held + data, watch.pass_on, data))
+class Sieve:
+    """Sifts a body as it comes. unread: what has come and was not understood yet. visible: what the caller gets.
+    through: the body is at its end, or is no body: what is unread is not for us.
+    """
+
+    def __init__(self, watch: Watch, guard: Guard, *, chunked: bool) -> None:
+        self.unread, self.visible = bytearray(), bytearray()
+        self._watch, self._guard, self._chunked = watch, guard, chunked
+        self._left = 0  # of the chunk that is being read
+        self._due = False  # the end of a chunk
+        self.through = False
+
+    def sift(self, data: bytes) -> bool:
+        """Make `visible` what can be of `unread`. data: what came now; empty where nothing more will."""
+        if not self._chunked:
+            self._piece(len(self.unread))
+        while self.unread and not self.through and self._step():
+            pass
+        if not (data or self.through):
+            self._end()
         return True
 
-    def _begin(self) -> bool:
-        """The line before a chunk; whether a chunk follows."""
+    def give_up(self) -> None:
+        """From here on all is handed on as it comes; `sift` has failed."""
+        held = b"" if self.through else self._watch.held
+        if self._chunked:
+            held = b"%x\r\n%b\r\n" % (len(held), held) if held else b""
+            held += b"%x\r\n" % self._left if self._left else b""
+        if self._due:  # we have written the end of that chunk already
+            self.unread[:] = self.unread.lstrip(b"\r\n")
+        self.visible += held
+
+    def _step(self) -> bool:
+        """A piece of a chunk, or the line before one; whether that has come."""
+        if self._left:
+            self._piece(min(self._left, len(self.unread)))
+            return True
+        end = self.unread.find(b"\n") + 1
+        if not end and len(self.unread) < LINE_BYTES_MAX:
+            return False
         if self._due:
             self._due = False
-            self._file.readline(LINE_BYTES_MAX)
-        line = self._file.readline(LINE_BYTES_MAX)
-        try:
-            self._left = int(line.partition(b";")[0], 16)
-        except ValueError:
-            self._left = 0
-        if self._left <= 0:
-            self._end(line)
-        return self._left > 0
+            del self.unread[:end]
+            return True
+        self._left = _size(self.unread[:end])
+        if self._left:
+            del self.unread[:end]
+        else:
+            self._end()
+        return True
 
-    def _end(self, line: bytes) -> None:
-        """The body is at its end, or broken; `line` is what says so, and the caller's client is to read it."""
-        whole = not self._chunked or line.strip()[:1] == b"0"
+    def _piece(self, count: int) -> None:
+        data, watch = bytes(self.unread[:count]), self._watch
+        visible = self._guard.or_else(watch.held + data, watch.pass_on, data)
+        del self.unread[:count]
+        if self._chunked:
+            self._left -= count
+            self._due = not self._left
+            self.visible += b"%x\r\n%b\r\n" % (len(visible), visible) if visible else b""
+        else:
+            self.visible += visible
+
+    def _end(self) -> None:
+        """The body is at its end, or broken; what says so is unread, and the caller's client is to read it."""
         rest = self._guard.or_else(self._watch.held, self._watch.rest)
-        self._through = True
-        self._ready += (self._frame(rest) if whole else b"") + line
+        self.through = True
+        self.visible += b"%x\r\n%b\r\n" % (len(rest), rest) if rest and self._chunked else rest
+
+
+def _size(line: bytes | bytearray) -> int:
+    """Of the chunk that begins; 0: none does."""
+    try:
+        return max(int(line.partition(b";")[0], 16), 0)
+    except ValueError:
+        return 0
