@@ -158,7 +158,7 @@ class Sieve:
             self._due = False
             del self.unread[:end]
             return True
-        self._left = _size(self.unread[:end])
+        self._left = _size(bytes(self.unread[:end]))
         if self._left:
             del self.unread[:end]
         else:
