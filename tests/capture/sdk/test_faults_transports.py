@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import io
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -18,14 +20,16 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-from tests.capture.sdk.answering import MODELS, answering, asked, visible
+from tests.capture.sdk.answering import MODELS, answering, asked, events, visible
 from tests.capture.sdk.faults import forget, functions, raising, traced
+from tests.capture.sdk.scripted import chunk
 
 from tachograph.call import Call
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.later import Later
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.transports import TRANSPORTS
+from tachograph.capture.sdk.transports.urllib3_usage import Sieve, Sifted
 from tachograph.capture.sdk.watching import Circumstances, Observer
 from tachograph.testing.provider import Provider
 
@@ -383,3 +387,67 @@ def test_what_runs_fails_in_turn(addresses: dict[Send, str], send: Send, include
 def test_deliver_fails(addresses: dict[Send, str], send: Send, include_usage: bool) -> None:
     rounds = Rounds(send, addresses.get(send, ""), include_usage=include_usage, later=False)
     assert rounds.round(failing, failing) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("later", (False, True))
+@pytest.mark.parametrize(("send", "include_usage"), ALL)
+def test_everything_that_runs_fails_in_turn(
+    addresses: dict[Send, str], send: Send, include_usage: bool, later: bool
+) -> None:
+    rounds = Rounds(send, addresses.get(send, ""), include_usage=include_usage, later=later)
+    names = ran_in(rounds)
+    assert len(names) > 60
+    assert wrong_in(rounds, names) == {}
+
+
+class Once:
+    """Raises when it is asked for the `turn`th time."""
+
+    def __init__(self, work: Callable[..., Any], turn: int) -> None:
+        self.work, self.left = work, turn
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise ZeroDivisionError
+        return self.work(*arguments)
+
+
+@pytest.mark.parametrize("name", ("sift", "_step", "_piece", "_end"))
+@pytest.mark.parametrize("chunked", (True, False))
+def test_a_filter_that_fails_in_the_middle_loses_nothing(name: str, chunked: bool) -> None:
+    """Wherever a body is cut, and whenever the filter fails, what is read is the body that was sent."""
+    told = events(counted=True)
+    sent = b"".join(map(chunk, told)) + b"0\r\n\r\n" if chunked else b"".join(told)
+    for cut, turn in itertools.product((1, 7, 64, 300), (1, 2, 3, 5, 8, 13, 40)):
+        watch = Observer(silent, include_usage=True).begin("urllib3", "POST", URL, {}, asked("chunks"))
+        assert watch is not None
+        watch.answered(200, {"content-type": "text/event-stream"})
+        sieve = Sieve(watch, Guard(), chunked=chunked)
+        setattr(sieve, name, Once(getattr(sieve, name), turn))
+        file = io.BufferedReader(Sifted(Cut(sent, cut), sieve, Guard()))
+        body = b"".join(unframed(file)) if chunked else file.read()
+        assert visible(body) == visible(b"".join(told)), (cut, turn)
+
+
+URL = "https://api.openai.com/v1/chat/completions"
+
+
+class Cut(io.BytesIO):
+    """A file that gives so many bytes at once."""
+
+    def __init__(self, data: bytes, count: int) -> None:
+        super().__init__(data)
+        self._count = count
+
+    def read1(self, count: int | None = -1) -> bytes:
+        return super().read1(self._count)
+
+
+def unframed(file: Any) -> Iterator[bytes]:
+    """The chunks of a body, as strict as a client is."""
+    while size := int(file.readline().partition(b";")[0], 16):
+        yield file.read(size)
+        assert file.readline() == b"\r\n"
+    assert file.readline() == b"\r\n"
