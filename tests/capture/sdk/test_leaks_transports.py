@@ -144,7 +144,6 @@ def test_abandoned_streams(abandon: Abandon, outcomes: Counter[Any]) -> None:
         leaves_nothing(abandon, url, outcomes)
 
 
-@pytest.mark.long
 def test_abandoned_streams_of_grpc(outcomes: Counter[Any]) -> None:
     pytest.importorskip("grpc", reason="grpcio is not installed")
     from tests.capture.sdk.xai_server import served
