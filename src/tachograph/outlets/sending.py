@@ -30,8 +30,9 @@ from typing import Any
 
 from tachograph.call import Call
 from tachograph.flow import Busy, Refused
+from tachograph.forks import follow_forks
 from tachograph.outlets import Ahead, Outlet
-from tachograph.outlets.processes import close_with_process, follow_forks
+from tachograph.outlets.processes import close_with_process
 from tachograph.outlets.spill import Spill
 
 BACKOFF_SECONDS = 0.5
@@ -72,7 +73,7 @@ class Sender:
         self._spill = None if spill is None else Spill(spill, spill_bytes_max)
         self._clock, self._sleep, self._random = clock, sleep, random
         self._begin()
-        follow_forks(self)
+        follow_forks(self.forked)
         atexit.register(self.close)
         close_with_process(self)
 

@@ -16,6 +16,7 @@ from typing import Any
 # What hands on what is the caller's own, and does nothing else: where it fails, there is nothing to hand on.
 SHELL = (
     "grpc._Rpc.__call__",
+    "httpx._Watched.",
     "httpx.WatchedStream.",
     "httpx.WatchedAsyncStream.",
     "httpx.ReplayedStream.",

@@ -323,7 +323,7 @@ def of_raising(url: str) -> Answers:
     return of_aiohttp(url, raise_for_status=True)
 
 
-ASKING: tuple[Send, ...] = (of_urllib3, of_preloaded, of_requests, of_aiohttp, of_raising)
+ASKING: tuple[Send, ...] = (of_urllib3, of_preloaded, of_requests, of_aiohttp, of_raising, of_httpx)
 ALL: tuple[tuple[Send, bool], ...] = (
     *((send, True) for send in ASKING),
     (of_urllib3, False),

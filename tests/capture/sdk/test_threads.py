@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.capture.sdk.faults import raising
 
 from tachograph.call import Call
+from tachograph.capture.sdk import context as context_module
 from tachograph.capture.sdk import threads
-from tachograph.capture.sdk.context import NOBODY, Scope, carried, context, current, entered, left
+from tachograph.capture.sdk.context import NOBODY, Inside, Scope, carried, context, current, entered, left
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.watching import Observer
@@ -182,3 +185,28 @@ def test_a_fault_of_ours_does_not_reach_the_thread(monkeypatch: pytest.MonkeyPat
     patches.undo()
     assert seen == ["ran"]
     assert sum(guard.failures.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    (
+        *(context_module.carried, context_module.entered, context_module.left, Inside.__init__),
+        *(threads._take_along, threads._begun, threads._inside_ours, threads._told),
+    ),
+)
+def test_what_fails_in_us_does_not_keep_the_work_from_running(broken: Any) -> None:
+    guard, seen = Guard(), []
+    patches = Patches(Observer(lambda calls: None), guard)
+    threads.patch(patches)
+    try:
+        with context(team="a"), ThreadPoolExecutor(1) as executor, raising(broken):
+            in_thread(threading.Thread(target=lambda: seen.append(1)))
+            assert executor.submit(lambda: seen.append(2)).result() is None
+            module = types.SimpleNamespace(
+                ProcessPoolExecutor=type("Pool", (), {"submit": lambda _pool, *given: given})
+            )
+            threads._processes(module, patches)
+            assert module.ProcessPoolExecutor().submit(print, 3)[-2:] == (print, 3)
+    finally:
+        patches.undo()
+    assert seen == [1, 2] and guard.failures

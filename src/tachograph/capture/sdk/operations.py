@@ -14,10 +14,10 @@ import hashlib
 import itertools
 import os
 import threading
-import weakref
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Mapping
-from typing import Protocol
+
+from tachograph.forks import follow_forks
 
 WAITING_MAX = 1024  # questions that failed and may be asked again
 ANSWERS_MAX = 4096  # answers that are remembered
@@ -37,7 +37,7 @@ class Operations:
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
         self.renew()
-        follow_forks(self)
+        follow_forks(self.renew)
 
     def begin(self, headers: Mapping[str, str], key: Hashable, at_seconds: float) -> tuple[str, int]:
         """The operation that an attempt belongs to, and which attempt of it this is; 0 is the first."""
@@ -90,7 +90,7 @@ class Answers:
     def __init__(self) -> None:
         self._names: OrderedDict[str, None] = OrderedDict()
         self.renew()
-        follow_forks(self)
+        follow_forks(self.renew)
 
     def first(self, name: str | None) -> bool:
         """Whether this is the first time. What has no name cannot be known again."""
@@ -107,27 +107,6 @@ class Answers:
     def renew(self) -> None:
         """A lock that nobody holds, in a forked child too."""
         self._lock = threading.RLock()
-
-
-class Forks(Protocol):
-    """Has locks, and what a forked child must begin anew."""
-
-    def renew(self) -> None:
-        """Begin anew, in the child."""
-        ...
-
-
-def follow_forks(told: Forks) -> None:
-    """A hook cannot be taken back: it holds nothing but a weak reference."""
-    weak = weakref.ref(told)
-
-    def forked() -> None:
-        found = weak()
-        if found is not None:
-            found.renew()
-
-    if hasattr(os, "register_at_fork"):  # not on Windows
-        os.register_at_fork(after_in_child=forked)
 
 
 def _named(text: str) -> str:

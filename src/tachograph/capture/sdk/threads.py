@@ -28,16 +28,18 @@ def patch(patches: Patches) -> None:
 
 def _thread(patches: Patches, original: Any) -> Any:
     def start(thread: Any) -> Any:
-        scope = carried()
-        if scope is not NOBODY and patches.active:
-            patches.guard(_take_along, thread, scope)
+        if patches.active:
+            patches.guard(_take_along, thread, patches)
         return original(thread)
 
     return start
 
 
-def _take_along(thread: Any, scope: Scope) -> None:
+def _take_along(thread: Any, patches: Patches) -> None:
     """`thread.run`, also that of a subclass, begins in our scope; the thread forgets us as it begins."""
+    scope = carried()
+    if scope is NOBODY:
+        return
     run = thread.run
     own = vars(thread).get("run")
 
@@ -46,24 +48,39 @@ def _take_along(thread: Any, scope: Scope) -> None:
             vars(thread).pop("run", None)
         else:
             thread.run = own
-        if carried() is NOBODY:  # it may have been given a context of its own (Python 3.14)
-            entered(scope)
+        patches.guard(_begun, scope)
         return run()
 
     thread.run = begin
 
 
+def _begun(scope: Scope) -> None:
+    if carried() is NOBODY:  # a thread may have been given a context of its own (Python 3.14)
+        entered(scope)
+
+
+def _apart(patches: Patches, original: Any, executor: Any, /, *given: Any, **named: Any) -> Any:
+    """Submit it as nobody: a worker, or what manages them, that starts now outlives us and must not keep our scope."""
+    outside = patches.guard(entered, NOBODY)
+    try:
+        return original(executor, *given, **named)
+    finally:
+        if outside is not None:
+            patches.guard(left, outside)
+
+
+def _inside_ours() -> Inside | None:
+    scope = carried()
+    return None if scope is NOBODY else Inside(scope)
+
+
 def _threads(module: ModuleType, patches: Patches) -> None:
     def make(original: Any) -> Any:
         def submit(executor: Any, work: Any, /, *arguments: Any, **named: Any) -> Any:
-            scope = carried()
-            if scope is NOBODY or not patches.active:
+            inside = patches.guard(_inside_ours) if patches.active else None
+            if inside is None:
                 return original(executor, work, *arguments, **named)
-            outside = entered(NOBODY)  # a worker that starts now outlives us: it must not keep our scope
-            try:
-                return original(executor, Inside(scope), work, *arguments, **named)
-            finally:
-                left(outside)
+            return _apart(patches, original, executor, inside, work, *arguments, **named)
 
         return submit
 
@@ -73,22 +90,19 @@ def _threads(module: ModuleType, patches: Patches) -> None:
 def _processes(module: ModuleType, patches: Patches) -> None:
     def make(original: Any) -> Any:
         def submit(executor: Any, work: Any, /, *arguments: Any, **named: Any) -> Any:
-            told = patches.guard(_told, carried()) if patches.active else None
+            told = patches.guard(_told) if patches.active else None
             if told is None:
                 return original(executor, work, *arguments, **named)
-            outside = entered(NOBODY)  # as above, of the thread that manages the processes
-            try:
-                return original(executor, _inside, told, work, *arguments, **named)
-            finally:
-                left(outside)
+            return _apart(patches, original, executor, _inside, told, work, *arguments, **named)
 
         return submit
 
     patches.wrap(module.ProcessPoolExecutor, "submit", make)
 
 
-def _told(scope: Scope) -> tuple[str, str | None, str | None] | None:
-    """A scope as another process can take it: what it counts does not travel."""
+def _told() -> tuple[str, str | None, str | None] | None:
+    """The scope in force as another process can take it: what it counts does not travel."""
+    scope = carried()
     if scope is NOBODY:
         return None
     return baggage.to_baggage(resolved(scope)), scope.trace_id, scope.span_id

@@ -26,9 +26,10 @@ from tachograph.capture.sdk.context import Scope, current
 from tachograph.capture.sdk.credential import credential_of
 from tachograph.capture.sdk.ending import end_of
 from tachograph.capture.sdk.hiding import Hidden
-from tachograph.capture.sdk.operations import Answers, Operations, follow_forks, key_of, tried_again
+from tachograph.capture.sdk.operations import Answers, Operations, key_of, tried_again
 from tachograph.capture.sdk.recognise import Recogniser, is_fetched
 from tachograph.capture.sdk.usage import Deployments, is_refusal
+from tachograph.forks import follow_forks
 from tachograph.version import VERSION
 
 Deliver = Callable[[Sequence[Call]], None]
@@ -109,7 +110,7 @@ class Unread:
 
     def __init__(self) -> None:
         self.renew()
-        follow_forks(self)
+        follow_forks(self.renew)
 
     def room(self, held_bytes: int) -> bool:
         """Whether so much more may wait; if so it is counted."""
@@ -206,6 +207,11 @@ class Watch:
     def done(self) -> bool:
         """Whether it has ended: nothing more is heard."""
         return not self._open
+
+    @property
+    def hides(self) -> bool:
+        """Whether what is handed on differs from what comes; known once it has been `answered`."""
+        return self._hidden is not None
 
     def refused(self, body: bytes) -> bool:
         """The answer to what we asked is an error. True: because of what we asked; the caller's own is sent next, here

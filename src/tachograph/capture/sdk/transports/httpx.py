@@ -37,10 +37,13 @@ def _sync(package: ModuleType, patches: Patches, original: Any) -> Any:
         if watch is None:
             return original(transport, request)
         try:
-            response = original(transport, guard.or_else(request, _sent, package, request, watch))
-            if guard(_may_refuse, watch, response):
+            sent = guard.or_else(request, _sent, package, request, watch)
+            watch.asks = sent is not request
+            response = original(transport, sent)
+            if watch.asks and response.status_code in REFUSALS:
                 early = replayed(response.stream)
-                if guard(watch.refused, early.read()):
+                if guard.or_else(True, watch.refused, early.read()):
+                    watch.asks = False
                     early.close()
                     response = original(transport, request)
                 else:
@@ -64,10 +67,13 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
         if watch is None:
             return await original(transport, request)
         try:
-            response = await original(transport, guard.or_else(request, _sent, package, request, watch))
-            if guard(_may_refuse, watch, response):
+            sent = guard.or_else(request, _sent, package, request, watch)
+            watch.asks = sent is not request
+            response = await original(transport, sent)
+            if watch.asks and response.status_code in REFUSALS:
                 early = replayed(response.stream)
-                if guard(watch.refused, await early.read()):
+                if guard.or_else(True, watch.refused, await early.read()):
+                    watch.asks = False
                     await early.aclose()
                     response = await original(transport, request)
                 else:
@@ -130,20 +136,26 @@ def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
     return package.Request(request.method, request.url, headers=headers, content=body, extensions=request.extensions)
 
 
-def _may_refuse(watch: Watch, response: Any) -> bool:
-    return watch.asks and response.status_code in REFUSALS
-
-
 def _attach(watch: Watch, response: Any, stream: Any, guard: Guard) -> None:
     watch.answered(response.status_code, _lowered(response.headers.raw))
     response.stream = stream(response.stream, watch, guard)
 
 
-class WatchedStream:
+class _Watched:
     """A body that tells the watch what passes; for everything else it is the one that it stands for."""
 
     def __init__(self, stream: Any, watch: Watch, guard: Guard) -> None:
         self._stream, self._watch, self._guard = stream, watch, guard
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_stream"), name)
+
+    def __del__(self) -> None:
+        self._guard(self._watch.closed)
+
+
+class WatchedStream(_Watched):
+    """A body that is iterated."""
 
     def __iter__(self) -> Iterator[bytes]:
         watch, guard = self._watch, self._guard
@@ -176,18 +188,9 @@ class WatchedStream:
         finally:
             self._guard(self._watch.closed)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(object.__getattribute__(self, "_stream"), name)
 
-    def __del__(self) -> None:
-        self._guard(self._watch.closed)
-
-
-class WatchedAsyncStream:
+class WatchedAsyncStream(_Watched):
     """The same for a body that is awaited."""
-
-    def __init__(self, stream: Any, watch: Watch, guard: Guard) -> None:
-        self._stream, self._watch, self._guard = stream, watch, guard
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         watch, guard = self._watch, self._guard
@@ -215,12 +218,6 @@ class WatchedAsyncStream:
             await self._stream.aclose()
         finally:
             self._guard(self._watch.closed)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(object.__getattribute__(self, "_stream"), name)
-
-    def __del__(self) -> None:
-        self._guard(self._watch.closed)
 
 
 class ReplayedStream:

@@ -264,7 +264,7 @@ def _begun(response: Any, guard: Guard | None = None, may_wait: bool = False) ->
     tap.watch.answered(response.status, _lowered(response.headers))
     if response.length == 0:
         tap.watch.complete()
-    elif guard is not None and tap.watch.asks:
+    elif guard is not None and tap.watch.hides:
         tap.hiding = usage.hide(response, tap.watch, guard)
 
 

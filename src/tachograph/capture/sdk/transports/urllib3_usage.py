@@ -63,9 +63,7 @@ def refused(response: Any, watch: Watch) -> bool:
 
 def hide(response: Any, watch: Watch, guard: Guard) -> bool:
     """Have the extra chunk of `http.client`'s response taken out; whether that is done."""
-    packed = (response.headers.get("content-encoding") or "identity").lower() != "identity"
-    stream = "event-stream" in (response.headers.get("content-type") or "").lower()
-    if not watch.asks or response.status != 200 or packed or not stream or response.length is not None:
+    if not watch.hides or response.length is not None:
         return False
     sieve = Sieve(watch, guard, chunked=bool(response.chunked))
     response.fp = io.BufferedReader(Sifted(response.fp, sieve, guard))
