@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import re
@@ -50,7 +51,8 @@ def converse(client: Any, scenario: str) -> Any:
 
 
 def converse_stream(client: Any, scenario: str) -> Any:
-    return list(client.converse_stream(modelId=MODEL, messages=messages(scenario))["stream"])
+    with contextlib.closing(client.converse_stream(modelId=MODEL, messages=messages(scenario))["stream"]) as events:
+        return list(events)
 
 
 def invoke(client: Any, scenario: str) -> Any:
@@ -58,7 +60,9 @@ def invoke(client: Any, scenario: str) -> Any:
 
 
 def invoke_stream(client: Any, scenario: str) -> Any:
-    return list(client.invoke_model_with_response_stream(modelId=MODEL, body=native(scenario))["body"])
+    answer = client.invoke_model_with_response_stream(modelId=MODEL, body=native(scenario))
+    with contextlib.closing(answer["body"]) as events:
+        return list(events)
 
 
 WAYS = {call.__name__: call for call in (converse, converse_stream, invoke, invoke_stream)}
