@@ -93,7 +93,7 @@ SETTINGS: Mapping[str, str] = {
     "body_bytes_max": "largest OTLP request, in bytes after decompression",
     "batch_bytes_max": "how many bytes of requests are stored in one go",
     "in_flight_bytes_max": "bytes of requests that wait or are being stored; past it the doors say 503",
-    "connections_max": "open connections of the OTLP/HTTP door; one more is told 503",
+    "connections_max": "open connections of each OTLP door; one more is told 503 (HTTP) or closed (gRPC)",
     "attributes_max": "attributes of a span; a call with more is refused",
     "metric_labels": "what our own metrics on `/metrics` are split by: dimensions and `tags.KEY`, by commas",
     "metric_series_max": "series that each metric on `/metrics` may have; the rest is folded into `other`",

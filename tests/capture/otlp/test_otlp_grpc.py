@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
 from typing import Any
@@ -170,6 +171,24 @@ def test_messages_that_are_read_at_once_are_bounded() -> None:
             assert answers == [b"", b""]  # they waited until the silent one was cut
             with pytest.raises(aio.AioRpcError):
                 await silent
+
+    run(test())
+
+
+def test_connections_are_bounded() -> None:
+    limits = dataclasses.replace(QUICK, connections_max=2)
+    apart = (("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100))
+
+    async def test() -> None:
+        async with opened(limits=limits) as doors, contextlib.AsyncExitStack() as stack:
+            channels = [aio.insecure_channel(doors.target, options=apart) for _ in range(3)]
+            one, two, three = [await stack.enter_async_context(channel) for channel in channels]
+            assert [await export(channel, traces("a")) for channel in (one, two)] == [b"", b""]
+            with pytest.raises(aio.AioRpcError) as caught:
+                await export(three, traces("b"))
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # which every sender tries again
+            await one.close()
+            assert await export(three, traces("b"), wait_for_ready=True) == b""
 
     run(test())
 

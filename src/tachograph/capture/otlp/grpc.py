@@ -40,6 +40,7 @@ def options(limits: DoorLimits) -> list[tuple[str, int]]:
     """What the server is told. Decompression is bounded by the library, at the same size as the message."""
     return [
         ("grpc.max_receive_message_length", limits.message_bytes_max),
+        ("grpc.max_allowed_incoming_connections", limits.connections_max),  # one more is closed: a client tries again
         ("grpc.so_reuseport", 0),  # a second process on our port shall be refused, not share it
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds_max * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -23,7 +23,7 @@ class DoorLimits:
     json_bytes_max: a request in JSON, which takes ten times its size in memory while it is read.
     message_bytes_max, reading_messages_max: one message of gRPC, which is in memory before we know its size, and how
     many are read at once; others wait.
-    connections_max: open connections of the HTTP door; one more is told 503.
+    connections_max: open connections of each door; one more is told 503 (HTTP) or closed (gRPC).
     in_flight_bytes_max, in_flight_requests_max: what is read, waiting or being stored, over both doors; past it the
     doors are busy. batch_bytes_max, batch_requests_max: what is stored in one go; a larger single request goes alone.
     gather_seconds: how long the first request of a batch waits for others. request_seconds_max: how long a sender may
