@@ -50,10 +50,16 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("otlp_bytes_total", "door", "bytes of export requests as they came over the wire"),
     Counter("batches_total", "", "batches that were handed to the store"),
     Counter("batch_seconds_total", "", "seconds spent on making batches durable"),
+    Counter("gateway_lines_lost_total", "reason", "lines of the gateway's log that were given up unread, by reason"),
+    Counter("gateway_restarts_total", "reason", "starts of another Envoy: `died` or `changed` settings"),
 )
 GAUGES: tuple[Gauge, ...] = (
     Gauge("items_in_flight", "", "items that were accepted and whose fate is not decided yet"),
     Gauge("store_lag_seconds", "", "age of the oldest item in flight: how far storing is behind accepting"),
+    Gauge("gateway_up", "", "1 while the gateway's Envoy serves"),
+    Gauge("gateway_requests_active", "", "requests that are under way through the gateway"),
+    Gauge("gateway_unread_bytes", "", "bytes of the gateway's log that are not stored yet"),
+    Gauge("gateway_log_writes_failed", "", "writes of its log that failed since Envoy was started, as on a full disk"),
 )
 _DECLARED: tuple[Counter | Gauge, ...] = (*COUNTERS, *GAUGES)
 INTERRUPTED = "interrupted"  # reason of items that were in flight when a process ended: nobody was told they were taken

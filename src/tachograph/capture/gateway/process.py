@@ -1,0 +1,376 @@
+"""Keeps one Envoy serving: adopts what is there, starts what is missing, replaces it without a failed request.
+
+In: the gateway's folder, an Envoy, what renders its configuration. Out: an Envoy that serves; `runs`, whose logs are to
+be followed; counters. Refused where it cannot be brought up.
+What it must never know: what is in the configuration, what the log says.
+
+The proxy must go on when we are killed. So nobody is above it (`launching`), and whoever comes next finds it by its
+folder: the same configuration and binary, and it is kept as it is; another, and it is replaced by hot restart, in which
+the old one hands its sockets over and lets its streams end. Where it is gone, another is started at once, then after
+ever longer pauses. Told to stop, we have it end: no new connections, streams may finish within a bound.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import secrets
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tachograph.capture.gateway.finding import Binary
+from tachograph.capture.gateway.running import BOOTSTRAP, Chain, Run, forget_chain, runs
+from tachograph.flow import Busy, Refused
+from tachograph.health import Health
+
+LOG = logging.getLogger("tachograph.gateway")
+_TICK_SECONDS = 0.25
+_LOOK_SECONDS = 2.0
+_START_SECONDS_MAX = 30.0
+_END_SECONDS_MAX = 10.0
+_BACKOFF_SECONDS, _BACKOFF_SECONDS_MAX = 0.5, 30.0
+_PROVEN_SECONDS = 60.0  # it has lived so long: the next death is a first one
+_SAID_LINES_MAX = 20  # a look
+_SAID_CHARS_MAX = 300
+_COUNTS = r"^(http\..*downstream_rq_active|filesystem\.write_failed)$"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyLimits:
+    """Bounds. drain_seconds_max, stop_seconds_max: how long streams may go on in an Envoy that was replaced, that is to
+    end. file_bytes_max: how large its log may grow while nobody is there to rotate it.
+    """
+
+    workers: int = 2
+    drain_seconds_max: int = 600
+    stop_seconds_max: float = 30.0
+    file_bytes_max: int = 512 << 20
+    flush_ms: int = 100
+
+
+class Proxy:
+    """See above. `watch` is for one thread; `runs` and `pid` are for any."""
+
+    def __init__(
+        self,
+        folder: Path,
+        binary: Binary,
+        render: Callable[[], Mapping[str, str]],
+        stamp: Callable[[], object],
+        health: Health,
+        limits: ProxyLimits,
+    ) -> None:
+        """render: file name -> text, with BOOTSTRAP among them; read again when `stamp` is another than before."""
+        self._folder, self._binary, self._render, self._stamp = folder, binary, render, stamp
+        self._health, self._limits = health, limits
+        self.runs: tuple[Run, ...] = ()
+        self._current: Run | None = None
+        self._begun_at = self._again_at = self._look_at = 0.0
+        self._deaths = 0
+        self._draining: dict[Run, float] = {}
+        self._handing: Run | None = None
+        self._stamped: object = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that serves; None where there is none at this moment."""
+        current = self._current
+        return current.pid if current else None
+
+    def start(self) -> None:
+        """Serve. Refused where another process of ours has the folder, or Envoy does not come up."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _locked(self._folder)
+        self.runs = tuple(runs(self._folder))
+        living = [run for run in self.runs if run.alive()]
+        self._stamped, files = self._stamp(), self._render()
+        found = living[-1] if living and _await(living[-1].ready, _END_SECONDS_MAX / 2) else None
+        for run in living:
+            if run is not found:
+                self._let_go(run)
+        if found is None:
+            self._begin(files)
+        elif self._same(found, files):
+            found.place(files)
+            self._serves(found)
+            LOG.info("Envoy %s serves already: it is kept", found.pid)
+        else:
+            self._current = found
+            self._replace(files)
+
+    def watch(self, stopping: threading.Event) -> None:
+        """Look after it until `stopping`."""
+        while not stopping.is_set():
+            if self._current is not None:
+                self._current.await_end(_TICK_SECONDS)
+            else:
+                stopping.wait(_TICK_SECONDS)
+            try:
+                self._tend()
+            except (Busy, Refused, OSError) as failure:
+                LOG.warning("%s", failure)
+
+    def stop(self) -> None:
+        """Have every Envoy end: streams may finish within a bound. What they wrote can then be read to its end."""
+        living = [run for run in reversed(self.runs) if run.alive()]
+        for run in living:
+            _drain(run)
+        until = time.monotonic() + self._limits.stop_seconds_max
+        while time.monotonic() < until and any(_active(run) for run in living):
+            time.sleep(_TICK_SECONDS / 2)
+        for run in living:  # the newest first: one that took over ends the one before itself, or falls over its absence
+            _end(run)
+        self._current = None
+        self._health.set("gateway_up", 0)
+
+    def leave(self) -> None:
+        """Let go of the folder, with Envoy as it is."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def reopen(self, run: Run) -> None:
+        """Have it open its log anew. Busy where it does not hear."""
+        run.admin.post("/reopen_logs")
+
+    def forget(self, run: Run) -> None:
+        """A run that is gone, whose log is read to its end."""
+        chain = run.chain
+        run.remove()
+        self.runs = tuple(each for each in self.runs if each is not run)
+        if chain and not any(each.chain and each.chain.base_id == chain.base_id for each in self.runs):
+            forget_chain(self._folder, chain.base_id)
+
+    # in the watching thread
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        for run in self.runs:
+            for line in run.said()[:_SAID_LINES_MAX]:
+                LOG.warning("Envoy %s: %s", run.number, line)
+        if self._current is not None and not self._current.alive():
+            self._died(now)
+        if self._current is None and now >= self._again_at:
+            self._revive(now)
+        elif self._current is not None and now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self._look(self._current)
+            self._changed()
+        self._end_drained(now)
+
+    def _died(self, now: float) -> None:
+        self._deaths = self._deaths + 1 if now - self._begun_at < _PROVEN_SECONDS else 1
+        pause = 0.0 if self._deaths == 1 else min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2 ** (self._deaths - 2))
+        LOG.error("Envoy is gone: another is started%s", f" in {pause:g} s" if pause else "")
+        self._current, self._again_at = None, now + pause
+        self._health.set("gateway_up", 0)
+        self._health.add("gateway_restarts_total", 1, "died")
+
+    def _revive(self, now: float) -> None:
+        try:
+            self._begin(self._render())
+        except Exception:
+            self._deaths += 1
+            self._again_at = now + min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2**self._deaths)
+            raise
+
+    def _look(self, run: Run) -> None:
+        counts = run.admin.numbers(_COUNTS)
+        self._health.set("gateway_log_writes_failed", counts.get("filesystem.write_failed", 0))
+        self._health.set("gateway_requests_active", _requests(counts))
+
+    def _changed(self) -> None:
+        """Where the settings are others: files that Envoy watches are put in place; for the rest it is replaced."""
+        stamp = self._stamp()
+        if stamp == self._stamped or self._current is None:
+            return
+        self._stamped = stamp  # whatever comes of it: the same mistake is not told again
+        files = self._render()
+        if self._same(self._current, files):
+            self._current.place(files)
+            LOG.info("the gateway has new settings")
+        else:
+            self._replace(files)
+            LOG.info("the gateway has new settings, for which Envoy was replaced")
+
+    def _end_drained(self, now: float) -> None:
+        for run, until in list(self._draining.items()):
+            if not run.alive():
+                del self._draining[run]
+                if self._handing is run and now < until - _END_SECONDS_MAX:
+                    self._begin_beside()
+            elif now > until:
+                _end(run)
+
+    # starting
+
+    def _same(self, run: Run, files: Mapping[str, str]) -> bool:
+        """Whether it can go on as it is: only files that it watches are others."""
+        chain = run.chain
+        return chain is not None and chain.binary == str(self._binary.path) and run.file(BOOTSTRAP) == files[BOOTSTRAP]
+
+    def _begin(self, files: Mapping[str, str], chain: Chain | None = None) -> None:
+        """Start one and wait until it serves."""
+        number = 1 + max((run.number for run in runs(self._folder)), default=0)
+        folder = self._folder / str(number)
+        folder.mkdir(mode=0o700)
+        run = Run(folder)
+        run.place(files)
+        chain = chain or Chain(secrets.randbelow(1 << 28), 0, str(self._binary.path))
+        try:
+            run.begin(chain, self._arguments(chain), self._limits.file_bytes_max)
+            self.runs = (*self.runs, run)
+            self._await_ready(run)
+        except BaseException:
+            _end(run)
+            if run not in self.runs:
+                run.remove()
+            raise
+        self._serves(run)
+
+    def _replace(self, files: Mapping[str, str]) -> None:
+        """By hot restart; where the two cannot speak, side by side: Envoys share their port."""
+        before = self._current
+        assert before is not None
+        self._check(files)
+        chain = before.chain
+        following = Chain(chain.base_id, chain.epoch + 1, str(self._binary.path)) if chain else None
+        try:
+            self._begin(files, following)
+        except Refused as failure:
+            LOG.warning("%s: another is started beside the one that serves", failure)
+            self._begin(files)
+        self._handing = before
+        self._let_go(before)
+        self._health.add("gateway_restarts_total", 1, "changed")
+
+    def _check(self, files: Mapping[str, str]) -> None:
+        """Refused where Envoy does not take the configuration: the one that serves is left alone."""
+        with tempfile.TemporaryDirectory(prefix="checked-", dir=self._folder) as place:
+            for name, text in files.items():
+                path = Path(place) / name
+                path.touch(0o600)
+                path.write_text(text)
+            command = [
+                str(self._binary.path),
+                "--mode",
+                "validate",
+                "-c",
+                BOOTSTRAP,
+                "-l",
+                "error",
+                "--disable-hot-restart",
+            ]
+            ran = subprocess.run(
+                command, cwd=place, capture_output=True, text=True, timeout=_START_SECONDS_MAX, check=False
+            )
+        if ran.returncode:
+            raise Refused("envoy", f"Envoy refuses the new configuration: {_last(ran.stderr.splitlines())}")
+
+    def _begin_beside(self) -> None:
+        """The one that handed over was killed before its time: the one that took over will fall when it calls it."""
+        before, self._handing = self._current, None
+        if before is not None:
+            LOG.warning("an Envoy was killed while it drained: the one that took over from it is replaced")
+            self._begin(self._render())
+            self._let_go(before)
+
+    def _arguments(self, chain: Chain) -> list[str]:
+        drain = self._limits.drain_seconds_max
+        told = {
+            "-c": BOOTSTRAP,
+            "--base-id": chain.base_id,
+            "--restart-epoch": chain.epoch,
+            "--socket-path": "../hot",
+            "--socket-mode": 600,
+            "--drain-time-s": drain,
+            "--parent-shutdown-time-s": drain + 1,
+            "--drain-strategy": "immediate",
+            "--file-flush-interval-msec": self._limits.flush_ms,
+            "--concurrency": self._limits.workers,
+            "-l": "warning",
+        }
+        words = [str(word) for pair in told.items() for word in pair]
+        # With the statistics of the one before it would fall as soon as that one does.
+        return [*words, "--skip-hot-restart-parent-stats", "--skip-hot-restart-on-no-parent"]
+
+    def _await_ready(self, run: Run) -> None:
+        if not _await(lambda: run.ready() or not run.alive(), _START_SECONDS_MAX) or not run.alive():
+            raise Refused("envoy", f"Envoy does not come up: {_last(run.said())}")
+
+    def _serves(self, run: Run) -> None:
+        self._current, self._begun_at = run, time.monotonic()
+        self._health.set("gateway_up", 1)
+
+    def _let_go(self, run: Run) -> None:
+        """One that is not to serve any more: it takes nothing new, and ends when its time is over."""
+        _drain(run)
+        self._draining[run] = time.monotonic() + self._limits.drain_seconds_max + _END_SECONDS_MAX
+
+
+def _locked(folder: Path) -> IO[str]:
+    lock = (folder / "lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise Refused("in_use", f"{folder}: another gateway runs in it: stop it, or choose another folder") from error
+    return lock
+
+
+def _await(what: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _drain(run: Run) -> None:
+    """Nothing new, and answers say that their connection ends with them. One that was replaced knows it already."""
+    with suppress(Busy):
+        run.admin.post("/healthcheck/fail")
+        run.admin.post("/drain_listeners")
+
+
+def _active(run: Run) -> bool:
+    """Whether requests are, or may be, under way in it: one that was replaced does not say."""
+    try:
+        return bool(_requests(run.admin.numbers(_COUNTS)))
+    except Busy:
+        return run.alive()
+
+
+def _requests(counts: Mapping[str, int]) -> int:
+    """Those of clients, not ours at the admin interface."""
+    return sum(n for name, n in counts.items() if name.startswith("http.") and not name.startswith("http.admin."))
+
+
+def _end(run: Run) -> None:
+    run.tell(signal.SIGTERM)
+    if not run.await_end(_END_SECONDS_MAX):
+        run.tell(signal.SIGKILL)
+        run.await_end(_END_SECONDS_MAX)
+
+
+def _last(lines: list[str]) -> str:
+    """What says most of why it ended: its first error, in one line; errors may go over several."""
+    places = [place for place, line in enumerate(lines) if "[error]" in line or "[critical]" in line]
+    if not places:
+        return lines[-1] if lines else "it says nothing"
+    said = [lines[places[0]].rpartition("] ")[2]]
+    for line in lines[places[0] + 1 :]:
+        if line.startswith("["):
+            break
+        said.append(line)
+    return " ".join(" ".join(said).split())[:_SAID_CHARS_MAX]
