@@ -19,11 +19,11 @@ ASKED = frozenset(
 
 # What may stand in the name of a host. No dot can, so a host never leaves the domain that its row names.
 PLACES: dict[str, str] = {
-    "resource": "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
-    "region": "[a-z]{2}(?:-[a-z]{2,10}){1,2}-[0-9]{1,2}",
-    "location": "[a-z]{2,16}-[a-z]{2,16}[0-9]{1,2}",
+    "resource": "[A-Za-z0-9][A-Za-z0-9-]*",
+    "region": "[a-z]{2}(?:-[a-z]+){1,2}-[0-9]{1,2}",
+    "location": "[a-z]+-[a-z]+[0-9]{1,2}",
     "continent": "us|eu",
-    "zone": "[a-z]{2}-[a-z]{2,8}",
+    "zone": "[a-z]{2}-[a-z]+",
 }
 
 

@@ -22,7 +22,8 @@ TYPE = "type.googleapis.com/"
 Json = dict[str, Any]
 BUFFER_BYTES_MAX = 1024 * 1024  # kept of one connection before its sender has to wait
 WEBSOCKET = ".http1"  # ending of the twin of a cluster that speaks HTTP/1.1 only
-AGAIN = "again"  # the cluster that leads back to ourselves: for attempts and copies that are exchanges of their own
+INNER = "inner"  # the listener that only Envoy itself can reach
+AGAIN = "again"  # the cluster that leads there: for attempts and copies that are exchanges of their own
 _PUBLIC = "providers"
 _KEPT_SECONDS = 55  # an idle connection, less than servers keep theirs
 _OWN_KEPT_SECONDS = 4  # less than uvicorn's five
@@ -30,12 +31,11 @@ _OWN_KEPT_SECONDS = 4  # less than uvicorn's five
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """How everything is reached. ca: PEM file of the authorities. again: the socket of the inner listener."""
+    """How everything is reached. ca: PEM file of the authorities."""
 
     ca: str
     connect_seconds: int
     connections_max: int
-    again: str
 
 
 def cluster_of(route: Route) -> str:
@@ -126,7 +126,7 @@ def _own(name: str, route: Route) -> Json:
     endpoint = {"address": {"socket_address": {"address": host, "port_value": port}}}
     return {
         "type": "STATIC" if _is_address(host) else "STRICT_DNS",
-        **({} if _is_address(host) else {"dns_refresh_rate": "30s", "dns_lookup_family": "ALL"}),
+        **({} if _is_address(host) else {"dns_refresh_rate": "30s", "dns_lookup_family": "V4_PREFERRED"}),
         "wait_for_warm_on_init": False,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]},
     }
@@ -214,7 +214,7 @@ def _filters(route: Route) -> Iterator[Json]:
 
 
 def _again(reach: Reach) -> Json:
-    endpoint = {"address": {"pipe": {"path": reach.again}}}
+    endpoint = {"address": {"envoy_internal_address": {"server_listener_name": INNER, "endpoint_id": INNER}}}
     return {
         "name": AGAIN,
         "type": "STATIC",

@@ -1,30 +1,28 @@
 """All that Envoy needs, as the text of files: bootstrap, listeners, routes, clusters.
 
-In: the gateway's settings, where things are, who may ask, the tap. Out: `Rendered`, and `write`, which replaces the
-files of a running Envoy one by one, each at once.
-What it must never know: a provider, what the tap's source says.
+In: the gateway's settings, where things are, who may ask, the tap. Out: `Rendered`.
+What it must never know: a provider, what the tap's source says, where the files lie.
 
-Envoy reads listeners, routes and clusters again when their file is renamed over. Routes and weights change so without
-any stream noticing. A listener that changes takes its connections with it once they are drained, so what may change
-stands in the routes.
+Envoy stands in the folder of its files, so they name one another and the sockets without it. It reads listeners, routes
+and clusters again when their file is renamed over. Routes and weights change so without any stream noticing. A listener
+that changes takes its connections with it once they are drained, so what may change stands in the routes.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tachograph.capture.gateway.clusters import BUFFER_BYTES_MAX, TYPE, Reach, clusters, dns_cache
+from tachograph.capture.gateway.clusters import BUFFER_BYTES_MAX, INNER, TYPE, Reach, clusters, dns_cache
 from tachograph.capture.gateway.routes import Routes, Variant, routes
 from tachograph.capture.gateway.security import Access, asking, gate_filters, transport
 from tachograph.capture.gateway.settings import GatewaySettings
-from tachograph.capture.gateway.table import HOP, HOST, INNER, KEY, OUTER, PLACE, PUBLIC, TAP, Json, Table, tables
+from tachograph.capture.gateway.table import HOP, HOST, KEY, OUTER, PLACE, PUBLIC, TAP, Json, Table, tables
 
-BOOTSTRAP, LISTENERS, CLUSTERS = "bootstrap.json", "listeners.json", "clusters.json"
+BOOTSTRAP, LISTENERS, CLUSTERS = "envoy.json", "listeners.json", "clusters.json"
+ADMIN = "admin.sock"
 ROUTES, INNER_ROUTES = f"{OUTER}.json", f"{INNER}.json"
 HEADERS_KIB_MAX = 64  # of all headers of a request
 HEADERS_MAX = 128
@@ -36,25 +34,14 @@ _DECODERS = {"gzip": "gzip", "br": "brotli", "zstd": "zstd"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where things are. listen: `host:port`. folder: of the files, the admin's socket and the inner listener's.
+    """Where things are. listen: `host:port`. ca: PEM file of the authorities that providers' certificates are of.
 
-    log: the file that exchanges are written to. ca: PEM file of the authorities that providers' certificates are of.
+    log: the file that exchanges are written to.
     """
 
     listen: str
-    folder: Path
-    log: Path
     ca: str
-
-    @property
-    def admin(self) -> Path:
-        """The socket of Envoy's administration; nobody but its owner may use it."""
-        return self.folder / "admin.sock"
-
-    @property
-    def again(self) -> Path:
-        """The socket of the inner listener."""
-        return self.folder / "inner.sock"
+    log: str = "calls.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,20 +54,28 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The files by name, and what they say about who is where."""
+    """The files by name, and what they say about who is where.
 
-    files: Mapping[str, Json]
+    files: in the order in which they are to be replaced, so that no route leads to a cluster that is not there.
+    whole: all in one bootstrap, for `envoy --mode validate`, which looks into no other file.
+    """
+
+    files: Mapping[str, str]
+    whole: str
     routes: Routes
 
 
-def rendered(settings: GatewaySettings, place: Place, access: Access, tap: Tap) -> Rendered:
-    """The whole configuration. Pure: the same in, the same out. SettingsError for what cannot be."""
+def rendered(settings: GatewaySettings, place: Place, access: Access, tap: Tap, before: str = "") -> Rendered:
+    """The whole configuration. Pure: the same in, the same out. SettingsError for what cannot be.
+
+    before: the text of the clusters' file of the Envoy that is to take this over. Its clusters stay, used or not: their
+    streams may still run.
+    """
     known = routes(settings)
     reach = Reach(
         ca=settings.ca or place.ca,
         connect_seconds=settings.connect_seconds,
         connections_max=settings.connections_max,
-        again=str(place.again),
     )
     table = Table(
         routes=known,
@@ -89,97 +84,60 @@ def rendered(settings: GatewaySettings, place: Place, access: Access, tap: Tap) 
         tap=lambda variant: _tap_of(variant, tap),
     )
     host, _, port = place.listen.rpartition(":")
+    outer, inner = tables(table, asking(access, host, settings))
     address = {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
-    inner = {"pipe": {"path": str(place.again), "mode": 0o600}}
-    outside, inside = tables(table, asking(access, host, settings))
+    listener = _Listener(settings, place, tap, reach)
+    listeners = [listener.made("gateway", address, OUTER, access), listener.made(INNER, None, INNER, None)]
+    bootstrap, made = _bootstrap(settings), clusters(known, reach)
     files = {
-        BOOTSTRAP: _bootstrap(settings, place),
-        CLUSTERS: _discovered("envoy.config.cluster.v3.Cluster", clusters(known, reach)),
-        ROUTES: _discovered("envoy.config.route.v3.RouteConfiguration", [outside]),
-        INNER_ROUTES: _discovered("envoy.config.route.v3.RouteConfiguration", [inside]),
-        LISTENERS: _discovered(
-            "envoy.config.listener.v3.Listener",
-            [
-                _listener("gateway", address, OUTER, settings, place, tap, reach, access),
-                _listener("inner", inner, INNER, settings, place, tap, reach, None),
-            ],
-        ),
+        CLUSTERS: _discovered("cluster.v3.Cluster", _joined(made, before)),
+        INNER_ROUTES: _discovered("route.v3.RouteConfiguration", [inner]),
+        ROUTES: _discovered("route.v3.RouteConfiguration", [outer]),
+        LISTENERS: _discovered("listener.v3.Listener", listeners),
+        BOOTSTRAP: json.dumps({**bootstrap, **_DISCOVERY}, indent=1),
     }
-    return Rendered(files, known)
+    return Rendered(files, _whole(bootstrap, listeners, {OUTER: outer, INNER: inner}, made), known)
 
 
-def whole(done: Rendered) -> Json:
-    """All in one bootstrap, for `envoy --mode validate`, which looks into no other file."""
-    files = done.files
-    tables = {table["name"]: table for name in (ROUTES, INNER_ROUTES) for table in files[name]["resources"]}
-    listeners = json.loads(json.dumps(files[LISTENERS]["resources"]))
+def _joined(made: list[Json], before: str) -> list[Json]:
+    try:
+        old = json.loads(before or "{}").get("resources", [])
+    except ValueError:
+        old = []
+    named = {cluster["name"] for cluster in made}
+    return [*made, *(cluster for cluster in old if cluster["name"] not in named)]
+
+
+def _whole(bootstrap: Json, listeners: list[Json], known: Mapping[str, Json], made: list[Json]) -> str:
+    listeners = json.loads(json.dumps(listeners))
     for listener in listeners:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        manager["route_config"] = tables[manager.pop("rds")["route_config_name"]]
-    resources = {"listeners": listeners, "clusters": files[CLUSTERS]["resources"]}
-    bare = [{key: value for key, value in item.items() if key != "@type"} for item in resources["listeners"]]
-    clusters = [{key: value for key, value in item.items() if key != "@type"} for item in resources["clusters"]]
-    kept = {key: value for key, value in files[BOOTSTRAP].items() if key != "dynamic_resources"}
-    for listener in bare:
-        listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"].pop("@type")
-    return {**kept, "static_resources": {"listeners": bare, "clusters": clusters}}
+        manager["route_config"] = known[manager.pop("rds")["route_config_name"]]
+    return json.dumps({**bootstrap, "static_resources": {"listeners": listeners, "clusters": made}}, indent=1)
 
 
-def write(done: Rendered, place: Place) -> None:
-    """The files, in an order in which no route ever leads to a cluster that is not there.
-
-    Clusters that nobody needs any more stay until the next start: their streams may still run.
-    """
-    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = dict(done.files)
-    files[CLUSTERS] = _joined(files[CLUSTERS], place.folder / CLUSTERS)
-    for name in (CLUSTERS, INNER_ROUTES, ROUTES, LISTENERS, BOOTSTRAP):
-        _replace(place.folder / name, json.dumps(files[name], indent=1))
+def _discovered(kind: str, resources: list[Json]) -> str:
+    return json.dumps(
+        {"resources": [{"@type": f"{TYPE}envoy.config.{kind}", **resource} for resource in resources]}, indent=1
+    )
 
 
-def start(done: Rendered, place: Place) -> Path:
-    """The files as a new Envoy wants them, with nothing of before; the path of the bootstrap, for `envoy -c`."""
-    (place.folder / CLUSTERS).unlink(missing_ok=True)
-    write(done, place)
-    return place.folder / BOOTSTRAP
+def _source(name: str) -> Json:
+    return {"resource_api_version": "V3", "path_config_source": {"path": f"./{name}"}}
 
 
-def _joined(new: Json, file: Path) -> Json:
-    try:
-        before = json.loads(file.read_text("utf-8"))["resources"]
-    except (OSError, ValueError, KeyError):
-        return new
-    named = {cluster["name"] for cluster in new["resources"]}
-    return {**new, "resources": [*new["resources"], *(old for old in before if old["name"] not in named)]}
+_DISCOVERY = {"dynamic_resources": {"lds_config": _source(LISTENERS), "cds_config": _source(CLUSTERS)}}
 
 
-def _replace(path: Path, text: str) -> None:
-    if path.exists() and path.read_text("utf-8") == text:
-        return  # Envoy would go through it for nothing
-    draft = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as opened:
-        opened.write(text)
-    draft.replace(path)
-
-
-def _discovered(kind: str, resources: list[Json]) -> Json:
-    return {"resources": [{"@type": TYPE + kind, **resource} for resource in resources]}
-
-
-def _source(place: Place, name: str) -> Json:
-    return {"resource_api_version": "V3", "path_config_source": {"path": str(place.folder / name)}}
-
-
-def _bootstrap(settings: GatewaySettings, place: Place) -> Json:
+def _bootstrap(settings: GatewaySettings) -> Json:
+    inner = TYPE + "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
     return {
         "node": {"id": "tachograph", "cluster": "tachograph"},
-        "admin": {"address": {"pipe": {"path": str(place.admin), "mode": 0o600}}},
-        "dynamic_resources": {
-            "lds_config": _source(place, LISTENERS),
-            "cds_config": _source(place, CLUSTERS),
-        },
+        "admin": {"address": {"pipe": {"path": ADMIN, "mode": 0o600}}},
+        "bootstrap_extensions": [
+            {"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": inner}},
+        ],
         "overload_manager": _overload(settings),
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
     }
 
 
@@ -215,43 +173,34 @@ def _overload(settings: GatewaySettings) -> Json:
     }
 
 
-def _listener(
-    name: str,
-    address: Json,
-    table: str,
-    settings: GatewaySettings,
-    place: Place,
-    tap: Tap,
-    reach: Reach,
-    access: Access | None,
-) -> Json:
-    """access: who may ask; None for ourselves."""
-    manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    chain = [*(gate_filters(access) if access else []), *_filters(tap, reach)]
-    return {
-        "name": name,
-        "address": address,
-        "per_connection_buffer_limit_bytes": BUFFER_BYTES_MAX,
-        **({} if access else {"ignore_global_conn_limit": True}),
-        "filter_chains": [
-            {
-                "filters": [
-                    {
-                        "name": "http",
-                        "typed_config": {
-                            "@type": TYPE + manager,
-                            "stat_prefix": name,
-                            "rds": {"route_config_name": table, "config_source": _source(place, f"{table}.json")},
-                            "http_filters": chain,
-                            "access_log": [_log(place, tap)],
-                            **_manners(settings),
-                        },
-                    }
-                ],
-                **(transport(access) if access else {}),
-            }
-        ],
-    }
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """What both listeners have."""
+
+    settings: GatewaySettings
+    place: Place
+    tap: Tap
+    reach: Reach
+
+    def made(self, name: str, address: Json | None, table: str, access: Access | None) -> Json:
+        """address: None for the inner one, which Envoy alone can reach. access: who may ask; None for ourselves."""
+        manager = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+        http = {
+            "@type": TYPE + manager,
+            "stat_prefix": name,
+            "rds": {"route_config_name": table, "config_source": _source(f"{table}.json")},
+            "http_filters": [*(gate_filters() if access else []), *_filters(self.tap, self.reach)],
+            "access_log": [_log(self.place, self.tap)],
+            **_manners(self.settings),
+        }
+        return {
+            "name": name,
+            **({"address": address} if address else {"internal_listener": {}}),
+            "per_connection_buffer_limit_bytes": BUFFER_BYTES_MAX,
+            "filter_chains": [
+                {"filters": [{"name": "http", "typed_config": http}], **(transport(access) if access else {})}
+            ],
+        }
 
 
 def _manners(settings: GatewaySettings) -> Json:
@@ -346,7 +295,7 @@ def _log(place: Place, tap: Tap) -> Json:
         "filter": {"header_filter": {"header": hop}},
         "typed_config": {
             "@type": TYPE + "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-            "path": str(place.log),
+            "path": place.log,
             "log_format": {"json_format": dict(tap.log_format)},
         },
     }

@@ -85,7 +85,7 @@ def gate_source(keys: Sequence[Key]) -> str:
     return source.replace("--[[KEYS]]", listed).replace("--[[HEADERS]]", headers)
 
 
-def gate_filters(access: Access) -> list[Json]:
+def gate_filters() -> list[Json]:
     """The filter that judges; it runs where the routes say so."""
     lua = {"@type": TYPE + "envoy.extensions.filters.http.lua.v3.Lua", "clear_route_cache": False}
     return [{"name": GATE, "disabled": True, "typed_config": lua}]

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from tachograph.capture.gateway.clusters import AGAIN, TYPE, WEBSOCKET, cluster_of, has_twin
+from tachograph.capture.gateway.clusters import AGAIN, INNER, TYPE, WEBSOCKET, cluster_of, has_twin
 from tachograph.capture.gateway.experiments import copies, shadow_host, split
 from tachograph.capture.gateway.routes import Arm, Route, Routes, Variant
 from tachograph.capture.gateway.settings import ExperimentSettings
 
 Json = dict[str, Any]
 
-OUTER, INNER = "routes", "inner"
+OUTER = "routes"
 HEALTH_PATH = "/tachograph/health"
 HOP = "x-tachograph-hop"  # on the way to the inner listener, where the exchange is recorded
 BODY_BYTES_MAX = 32 * 1024 * 1024  # of a request that is kept: changed, signed, copied or tried again
