@@ -6,7 +6,9 @@ import json
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,15 @@ def binary() -> Binary:
         pytest.skip(str(refused))
 
 
-def plain(port: int, upstream: int, said: str = "hi", more: str = "") -> Mapping[str, str]:
+@dataclass(frozen=True)
+class Plain:
+    """A `process.Configuration`."""
+
+    files: Mapping[str, str]
+    whole: str
+
+
+def plain(port: int, upstream: int, said: str = "hi", more: str = "") -> Plain:
     """A bootstrap that answers `/said` itself, passes the rest on, and logs the header `x-n` of each request. more: a
     name that makes it another configuration.
     """
@@ -35,7 +45,7 @@ def plain(port: int, upstream: int, said: str = "hi", more: str = "") -> Mapping
     ]
     where = {"name": "routes", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
     discovered = {"@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", **where}
-    connections = {
+    connections: dict[str, Any] = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "rds": {"route_config_name": "routes", "config_source": {"path_config_source": {"path": "./routes.json"}}},
@@ -78,10 +88,13 @@ def plain(port: int, upstream: int, said: str = "hi", more: str = "") -> Mapping
             ],
         },
     }
-    return {
-        "envoy.json": json.dumps(bootstrap),
-        "routes.json": json.dumps({"resources": [discovered], "version_info": "1"}),
-    }
+    text = json.dumps(bootstrap)
+    del connections["rds"]
+    connections["route_config"] = where
+    whole = json.dumps(bootstrap)
+    return Plain(
+        {"routes.json": json.dumps({"resources": [discovered], "version_info": "1"}), "envoy.json": text}, whole
+    )
 
 
 def standing_in(folder: Path) -> list[int]:

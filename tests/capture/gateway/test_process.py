@@ -71,7 +71,8 @@ class Place:
         made = Proxy(
             self.folder,
             self.envoy,
-            lambda: plain(self.port, self.upstream, self.said, self.more),
+            f"127.0.0.1:{self.port}",
+            lambda _run: plain(self.port, self.upstream, self.said, self.more),
             lambda: (self.said, self.more),
             self.health,
             LIMITS,
@@ -231,7 +232,7 @@ def test_settings_that_envoy_refuses_leave_it_as_it_was(place: Place, caplog: py
     try:
         pid, place.upstream, place.more = proxy.pid, 99999999, " broken"
         until = time.monotonic() + 20
-        while "Envoy refuses the new configuration" not in caplog.text:
+        while "Envoy refuses the configuration" not in caplog.text:
             assert time.monotonic() < until
             time.sleep(0.1)
         assert proxy.pid == pid and place.ask() == "hi"
@@ -241,9 +242,15 @@ def test_settings_that_envoy_refuses_leave_it_as_it_was(place: Place, caplog: py
         proxy.stop()
 
 
+def test_a_port_that_somebody_has_is_not_shared_with_him(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", place.port)), pytest.raises(Refused, match="Address already in use"):
+        place.proxy().start()
+    assert standing_in(place.folder) == []
+
+
 def test_an_envoy_that_cannot_start_says_why_in_one_line(place: Place) -> None:
     place.upstream = 99999999
-    with pytest.raises(Refused, match=r"Envoy does not come up: .*port_value") as refused:
+    with pytest.raises(Refused, match=r"Envoy refuses the configuration: .*port_value") as refused:
         place.proxy().start()
     assert "\n" not in str(refused.value)
     assert standing_in(place.folder) == []

@@ -16,6 +16,7 @@ import fcntl
 import logging
 import secrets
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -24,10 +25,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from tachograph.capture.gateway.finding import Binary
-from tachograph.capture.gateway.running import BOOTSTRAP, Chain, Run, forget_chain, runs
+from tachograph.capture.gateway.running import BOOTSTRAP, Chain, Run, forget_chain, runs, shown
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 
@@ -41,6 +42,22 @@ _PROVEN_SECONDS = 60.0  # it has lived so long: the next death is a first one
 _SAID_LINES_MAX = 20  # a look
 _SAID_CHARS_MAX = 300
 _COUNTS = r"^(http\..*downstream_rq_active|filesystem\.write_failed)$"
+
+
+class Configuration(Protocol):
+    """What Envoy is told. files: in the order in which they are to be replaced, BOOTSTRAP among them; the others it
+    reads again. whole: all of it in one bootstrap, to be judged before it is used.
+    """
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Text by file name."""
+        ...
+
+    @property
+    def whole(self) -> str:
+        """See above."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +80,16 @@ class Proxy:
         self,
         folder: Path,
         binary: Binary,
-        render: Callable[[], Mapping[str, str]],
+        listen: str,
+        render: Callable[[Run | None], Configuration],
         stamp: Callable[[], object],
         health: Health,
         limits: ProxyLimits,
     ) -> None:
-        """render: file name -> text, with BOOTSTRAP among them; read again when `stamp` is another than before."""
-        self._folder, self._binary, self._render, self._stamp = folder, binary, render, stamp
+        """listen: its `host:port`. render: the configuration for a run that goes on with it, or for a new one; asked
+        again when `stamp` is another than before.
+        """
+        self._folder, self._binary, self._listen, self._render, self._stamp = folder, binary, listen, render, stamp
         self._health, self._limits = health, limits
         self.runs: tuple[Run, ...] = ()
         self._current: Run | None = None
@@ -92,20 +112,22 @@ class Proxy:
         self._lock = _locked(self._folder)
         self.runs = tuple(runs(self._folder))
         living = [run for run in self.runs if run.alive()]
-        self._stamped, files = self._stamp(), self._render()
+        self._stamped = self._stamp()
         found = living[-1] if living and _await(living[-1].ready, _END_SECONDS_MAX / 2) else None
         for run in living:
             if run is not found:
                 self._let_go(run)
-        if found is None:
-            self._begin(files)
-        elif self._same(found, files):
-            found.place(files)
+        if found is not None:
             self._serves(found)
-            LOG.info("Envoy %s serves already: it is kept", found.pid)
-        else:
-            self._current = found
-            self._replace(files)
+            LOG.info("an Envoy serves already: process %s", found.pid)
+            try:
+                self._turn_to(found)
+            except Refused as refused:  # its log must be followed all the same
+                LOG.error("%s: it goes on with the settings that it has", refused)
+            return
+        configuration = self._checked(None)
+        _check_free(self._listen)
+        self._begin(configuration.files)
 
     def watch(self, stopping: threading.Event) -> None:
         """Look after it until `stopping`."""
@@ -177,7 +199,7 @@ class Proxy:
 
     def _revive(self, now: float) -> None:
         try:
-            self._begin(self._render())
+            self._begin(self._render(None).files)
         except Exception:
             self._deaths += 1
             self._again_at = now + min(_BACKOFF_SECONDS_MAX, _BACKOFF_SECONDS * 2**self._deaths)
@@ -194,13 +216,16 @@ class Proxy:
         if stamp == self._stamped or self._current is None:
             return
         self._stamped = stamp  # whatever comes of it: the same mistake is not told again
-        files = self._render()
-        if self._same(self._current, files):
-            self._current.place(files)
-            LOG.info("the gateway has new settings")
-        else:
-            self._replace(files)
-            LOG.info("the gateway has new settings, for which Envoy was replaced")
+        self._turn_to(self._current)
+
+    def _turn_to(self, run: Run) -> None:
+        """Have the present settings in force."""
+        configuration = self._checked(run)
+        if not self._same(run, configuration.files):
+            self._replace(run)
+            LOG.info("Envoy was replaced for other settings")
+        elif run.place(configuration.files):
+            LOG.info("the gateway has other settings")
 
     def _end_drained(self, now: float) -> None:
         for run, until in list(self._draining.items()):
@@ -237,11 +262,9 @@ class Proxy:
             raise
         self._serves(run)
 
-    def _replace(self, files: Mapping[str, str]) -> None:
+    def _replace(self, before: Run) -> None:
         """By hot restart; where the two cannot speak, side by side: Envoys share their port."""
-        before = self._current
-        assert before is not None
-        self._check(files)
+        files = self._checked(None).files
         chain = before.chain
         following = Chain(chain.base_id, chain.epoch + 1, str(self._binary.path)) if chain else None
         try:
@@ -253,35 +276,31 @@ class Proxy:
         self._let_go(before)
         self._health.add("gateway_restarts_total", 1, "changed")
 
-    def _check(self, files: Mapping[str, str]) -> None:
-        """Refused where Envoy does not take the configuration: the one that serves is left alone."""
+    def _checked(self, run: Run | None) -> Configuration:
+        """The configuration. Refused where Envoy does not take it: one that serves is left alone."""
+        configuration = self._render(run)
         with tempfile.TemporaryDirectory(prefix="checked-", dir=self._folder) as place:
-            for name, text in files.items():
-                path = Path(place) / name
-                path.touch(0o600)
-                path.write_text(text)
-            command = [
-                str(self._binary.path),
-                "--mode",
-                "validate",
-                "-c",
-                BOOTSTRAP,
-                "-l",
-                "error",
-                "--disable-hot-restart",
-            ]
+            path = Path(place) / BOOTSTRAP
+            path.touch(0o600)
+            path.write_text(configuration.whole)
             ran = subprocess.run(
-                command, cwd=place, capture_output=True, text=True, timeout=_START_SECONDS_MAX, check=False
+                [str(self._binary.path), "--mode", "validate", "-c", BOOTSTRAP, "-l", "error", "--disable-hot-restart"],
+                cwd=place,
+                capture_output=True,
+                text=True,
+                timeout=_START_SECONDS_MAX,
+                check=False,
             )
         if ran.returncode:
-            raise Refused("envoy", f"Envoy refuses the new configuration: {_last(ran.stderr.splitlines())}")
+            raise Refused("envoy", f"Envoy refuses the configuration: {_last(shown(ran.stderr))}")
+        return configuration
 
     def _begin_beside(self) -> None:
         """The one that handed over was killed before its time: the one that took over will fall when it calls it."""
         before, self._handing = self._current, None
         if before is not None:
             LOG.warning("an Envoy was killed while it drained: the one that took over from it is replaced")
-            self._begin(self._render())
+            self._begin(self._render(None).files)
             self._let_go(before)
 
     def _arguments(self, chain: Chain) -> list[str]:
@@ -304,7 +323,7 @@ class Proxy:
         return [*words, "--skip-hot-restart-parent-stats", "--skip-hot-restart-on-no-parent"]
 
     def _await_ready(self, run: Run) -> None:
-        if not _await(lambda: run.ready() or not run.alive(), _START_SECONDS_MAX) or not run.alive():
+        if not _await(lambda: run.ready() or not run.alive(), _START_SECONDS_MAX) or not _listens(run):
             raise Refused("envoy", f"Envoy does not come up: {_last(run.said())}")
 
     def _serves(self, run: Run) -> None:
@@ -325,6 +344,24 @@ def _locked(folder: Path) -> IO[str]:
         lock.close()
         raise Refused("in_use", f"{folder}: another gateway runs in it: stop it, or choose another folder") from error
     return lock
+
+
+def _check_free(listen: str) -> None:
+    """Refused where somebody else listens there: Envoy would share the port with him, and each would get a half."""
+    host, _, port = listen.rpartition(":")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise Refused("port", f"{listen}: {error.strerror}: choose another address for the gateway") from error
+
+
+def _listens(run: Run) -> bool:
+    """Whether it took its listeners: without them it would still say that it is ready."""
+    with suppress(Busy):
+        return bool(run.admin.numbers(r"^listener_manager\.total_listeners_active$"))
+    return False
 
 
 def _await(what: Callable[[], bool], seconds: float) -> bool:

@@ -56,14 +56,17 @@ class Run:
         told = self.folder / launching.STDERR
         self._said = told.stat().st_size if told.exists() else 0  # what it said before was said to others
 
-    def place(self, files: Mapping[str, str]) -> None:
-        """Put the files into the folder, each whole or not at all: Envoy looks for files that are moved there."""
-        for name, text in files.items():
+    def place(self, files: Mapping[str, str]) -> bool:
+        """Put the files into the folder, each whole or not at all: Envoy looks for files that are moved there. Whether
+        one was another than before.
+        """
+        changed = {name: text for name, text in files.items() if self.file(name) != text}
+        for name, text in changed.items():
             path, beside = self.folder / name, self.folder / f".{name}.new"
-            if self.file(name) != text:
-                beside.touch(0o600)  # there may be keys in it
-                beside.write_text(text)
-                beside.replace(path)
+            beside.touch(0o600)  # there may be keys in it
+            beside.write_text(text)
+            beside.replace(path)
+        return bool(changed)
 
     def file(self, name: str) -> str | None:
         """What a file of the folder holds; None where it is not there."""
@@ -153,8 +156,7 @@ class Run:
             if self._said > _SAID_BYTES_MAX and len(whole) == len(text):
                 file.truncate(0)  # it appends: what comes stands at the beginning again
                 self._said = 0
-            lines = whole.decode("utf-8", "replace").splitlines()
-            return [_shown(line) for line in lines if line.strip() and not any(word in line for word in _EXPECTED)]
+            return shown(whole.decode("utf-8", "replace"))
         return []
 
     def remove(self) -> None:
@@ -174,5 +176,7 @@ def forget_chain(folder: Path, base_id: int) -> None:
         socket.unlink(missing_ok=True)
 
 
-def _shown(line: str) -> str:
-    return _SECRET.sub(lambda found: (found[1] or "") + "***", line)[:_SAID_CHARS_MAX]
+def shown(said: str) -> list[str]:
+    """The lines of what Envoy says that a person should see, bounded, without what may be a secret."""
+    lines = [line for line in said.splitlines() if line.strip() and not any(word in line for word in _EXPECTED)]
+    return [_SECRET.sub(lambda found: (found[1] or "") + "***", line)[:_SAID_CHARS_MAX] for line in lines]
