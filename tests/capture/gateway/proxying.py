@@ -35,6 +35,7 @@ LOG = {
     "flags": "%RESPONSE_FLAGS%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "protocol": "%UPSTREAM_PROTOCOL%",
+    "failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
     "kept": "%DYNAMIC_METADATA(tachograph)%",
 }
 

@@ -124,9 +124,14 @@ def _own(name: str, route: Route) -> Json:
     parts = urlsplit(route.url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     endpoint = {"address": {"socket_address": {"address": host, "port_value": port}}}
+    looked_up = {
+        "@type": TYPE + "envoy.extensions.clusters.dns.v3.DnsCluster",
+        "dns_refresh_rate": "30s",
+        "dns_lookup_family": "V4_PREFERRED",
+    }
+    named: Json = {"cluster_type": {"name": "envoy.cluster.dns", "typed_config": looked_up}}
     return {
-        "type": "STATIC" if _is_address(host) else "STRICT_DNS",
-        **({} if _is_address(host) else {"dns_refresh_rate": "30s", "dns_lookup_family": "V4_PREFERRED"}),
+        **({"type": "STATIC"} if _is_address(host) else named),
         "wait_for_warm_on_init": False,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]},
     }
@@ -183,6 +188,14 @@ def _protocols(route: Route, negotiated: bool, filters: Iterable[Json]) -> Json:
 _UPSTREAM_CODEC = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"
 
 
+# Nothing else may change the path once a cluster has been chosen. Of the path that is put in, no character is special.
+_BASED = """function envoy_on_request(handle)
+  local headers = handle:headers()
+  headers:replace(":path", "%s" .. headers:get(":path"))
+end
+"""
+
+
 def _filters(route: Route) -> Iterator[Json]:
     """What is done to a request whose path and host have been rewritten.
 
@@ -190,15 +203,9 @@ def _filters(route: Route) -> Iterator[Json]:
     and host as they are sent.
     """
     if route.variant.arm and urlsplit(route.url).path:
-        value = {"key": ":path", "value": urlsplit(route.url).path + "%REQ(:path)%"}
-        append = {"append": {"header": value, "append_action": "OVERWRITE_IF_EXISTS"}}
-        yield {
-            "name": "path",
-            "typed_config": {
-                "@type": TYPE + "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                "mutations": {"request_mutations": [append]},
-            },
-        }
+        source = _BASED % urlsplit(route.url).path
+        lua = {"@type": TYPE + "envoy.extensions.filters.http.lua.v3.Lua"}
+        yield {"name": "path", "typed_config": {**lua, "default_source_code": {"inline_string": source}}}
     if route.region:
         file = {"credentials_data_source": {"filename": route.credentials_file}}
         provider = {"credential_provider": {"credentials_file_provider": file}} if route.credentials_file else {}

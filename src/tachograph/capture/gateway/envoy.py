@@ -192,6 +192,7 @@ class _Listener:
             "http_filters": [*(gate_filters() if access else []), *_filters(self.tap, self.reach)],
             "access_log": [_log(self.place, self.tap)],
             **_manners(self.settings),
+            **({"early_header_mutation_extensions": [_STRIPPED]} if access else {}),
         }
         return {
             "name": name,
@@ -201,6 +202,16 @@ class _Listener:
                 {"filters": [{"name": "http", "typed_config": http}], **(transport(access) if access else {})}
             ],
         }
+
+
+# What would tell Envoy what to do: it may come from ourselves only.
+_STRIPPED = {
+    "name": "stripped",
+    "typed_config": {
+        "@type": TYPE + "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [{"remove": HOP}, {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}],
+    },
+}
 
 
 def _manners(settings: GatewaySettings) -> Json:

@@ -45,8 +45,12 @@ FILE = "gateway.toml"
 REQUIRABLE = ("team", "feature", "customer", "user", "conversation", "project")
 STICKY = ("user", "conversation")
 SHARES = 10_000  # weights are told to Envoy as parts of so many
+_FILES = ("ca", "key_file", "credentials_file")
+_FILE = re.compile(r"[^:%()]+")  # of Envoy's formats these have a meaning
 _PREFIX = re.compile(r"/[a-z0-9][a-z0-9_-]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEADER = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
@@ -122,24 +126,44 @@ class Key:
 
 
 def load(path: Path) -> GatewaySettings:
-    """The settings of a file."""
+    """The settings of a file, whose own files are there. Names in it are as seen from its folder."""
     try:
-        return parsed(tomllib.loads(path.read_text("utf-8")), str(path))
+        settings = parsed(tomllib.loads(path.read_text("utf-8")), str(path), path.absolute().parent)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}: check the setting `gateway_file`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
+    _check_files(settings, path)
+    return settings
 
 
-def parsed(told: Mapping[str, Any], where: str = FILE) -> GatewaySettings:
-    """The settings that a TOML file holds. where: the file's name, for messages."""
+def _check_files(settings: GatewaySettings, path: Path) -> None:
+    """Envoy takes nothing of a configuration that names a file which is not there."""
+    arms = [arm for experiment in settings.experiments for arm in experiment.arms]
+    for item in (settings, *settings.routes, *arms):
+        for key in _FILES:
+            name = getattr(item, key, "")
+            try:
+                text = Path(name).read_text("utf-8") if name else ""
+            except (OSError, UnicodeDecodeError) as error:
+                said = getattr(error, "strerror", None) or "not text"
+                raise SettingsError(f"{path}: {key}: {name}: {said}: give a file that can be read") from error
+            if name and key == "key_file" and (not text or text.split() != [text]):
+                raise SettingsError(
+                    f"{path}: key_file: {name}: it holds more than a key, or none: no space, no end of line "
+                    "(printf %s KEY > FILE)"
+                )
+
+
+def parsed(told: Mapping[str, Any], where: str = FILE, folder: Path | None = None) -> GatewaySettings:
+    """The settings that a TOML file holds. where: its name, for messages. folder: what names in it are relative to."""
     values = _values(told, GATEWAY_KEYS, where)
     routes = _tables(values.pop("route", ()), ROUTE_KEYS, f"{where}: route")
     experiments = _tables(values.pop("experiment", ()), EXPERIMENT_KEYS, f"{where}: experiment")
     settings = GatewaySettings(
-        **values,
-        routes=tuple(_route(entry, place) for place, entry in routes),
-        experiments=tuple(_experiment(entry, place) for place, entry in experiments),
+        **_placed(values, folder),
+        routes=tuple(_route(_placed(entry, folder), place) for place, entry in routes),
+        experiments=tuple(_experiment(entry, place, folder) for place, entry in experiments),
     )
     _once(where, "prefix", "routes", [route.prefix for route in settings.routes])
     _once(where, "name", "experiments", [experiment.name for experiment in settings.experiments])
@@ -156,8 +180,14 @@ def _route(entry: dict[str, Any], place: str) -> RouteSettings:
     return route
 
 
-def _experiment(entry: dict[str, Any], place: str) -> ExperimentSettings:
-    arms = tuple(ArmSettings(**arm) for _, arm in _tables(entry.pop("arms"), ARM_KEYS, f"{place}: arm"))
+def _placed(values: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    named = {key: str((folder or Path()) / Path(values[key]).expanduser()) for key in _FILES if key in values}
+    return {**values, **named}
+
+
+def _experiment(entry: dict[str, Any], place: str, folder: Path | None) -> ExperimentSettings:
+    told = _tables(entry.pop("arms"), ARM_KEYS, f"{place}: arm")
+    arms = tuple(ArmSettings(**_placed(arm, folder)) for _, arm in told)
     experiment = ExperimentSettings(**entry, arms=arms)
     _once(place, "name", "arms", [arm.name for arm in arms])
     if not any(arm.weight for arm in arms if not arm.shadow):
@@ -203,6 +233,10 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError("give text in quotes")
     return value
+
+
+def _file(value: Any) -> str:
+    return str(_matching(_FILE, "give the name of a file, without : % ( )")(value))
 
 
 def _whole(least: int, most: int) -> Kind:
@@ -274,10 +308,10 @@ _SECONDS_MAX = 7 * 24 * 3600
 ROUTE_KEYS: Mapping[str, Key] = {
     "prefix": Key(_matching(_PREFIX, "give one part of a path, such as /vllm"), "the first part of the path", True),
     "url": Key(_url, "where it goes; what follows the prefix is appended. Not needed for a known prefix"),
-    "provider": Key(_text, "whose API it is, as in `provider` of the record"),
-    "ca": Key(_text, "PEM file of the authorities that may sign the server's certificate, in place of the system's"),
+    "provider": Key(_matching(_WORD, "give a word such as vllm"), "whose API it is, as in `provider` of the record"),
+    "ca": Key(_file, "PEM file of the authorities that may sign the server's certificate, in place of the system's"),
     "key_file": Key(
-        _text, "file with the provider's key, which is sent in place of the caller's; read anew if renamed"
+        _file, "file with the provider's key, which is sent in place of the caller's; read anew if renamed"
     ),
     "key_header": Key(_matching(_HEADER, "give a header's name in small letters"), "the header that carries that key"),
     "places": Key(
@@ -285,7 +319,7 @@ ROUTE_KEYS: Mapping[str, Key] = {
         "the only resources (Azure) or regions (Bedrock) that may be named; needed with `key_file` and `sign`",
     ),
     "sign": Key(_yes, "sign requests for AWS with the gateway's credentials"),
-    "credentials_file": Key(_text, "AWS credentials file for `sign`; else Envoy looks where the AWS SDKs look"),
+    "credentials_file": Key(_file, "AWS credentials file for `sign`; else Envoy looks where the AWS SDKs look"),
     "include_usage": Key(_yes, "ask for the usage of streams where the provider counts only then; default as needed"),
     "require": Key(
         _several(_one_of(*REQUIRABLE)), "attribution without which a request is refused: " + ", ".join(REQUIRABLE)
@@ -299,11 +333,13 @@ ROUTE_KEYS: Mapping[str, Key] = {
 ARM_KEYS: Mapping[str, Key] = {
     "name": Key(_matching(_NAME, "give letters, digits, - and _"), "the arm's name, in `arm` of the record", True),
     "weight": Key(_whole(0, 1_000_000), "its share of the requests; of a shadow: percent of them"),
-    "model": Key(_text, "the model that is asked in place of the request's"),
+    "model": Key(
+        _matching(_MODEL, "give a model's name, without spaces"), "the model that is asked in place of the request's"
+    ),
     "url": Key(_url, "where it goes in place of the route's `url`"),
-    "provider": Key(_text, "whose API that is"),
+    "provider": Key(_matching(_WORD, "give a word such as vllm"), "whose API that is"),
     "ca": ROUTE_KEYS["ca"],
-    "key_file": Key(_text, "file with the key for `url`; without it no key is sent there"),
+    "key_file": Key(_file, "file with the key for `url`; without it no key is sent there"),
     "key_header": ROUTE_KEYS["key_header"],
     "shadow": Key(_yes, "gets a copy of requests that go to other arms; its answer is discarded, its Call is kept"),
 }
@@ -316,7 +352,7 @@ EXPERIMENT_KEYS: Mapping[str, Key] = {
 }
 
 GATEWAY_KEYS: Mapping[str, Key] = {
-    "ca": Key(_text, "PEM file of the authorities that may sign providers' certificates; default: the system's"),
+    "ca": Key(_file, "PEM file of the authorities that may sign providers' certificates; default: the system's"),
     "hosts": Key(
         _several(_matching(_HOST, "give hosts in small letters, without port")),
         "names of this machine, beside localhost, by which requests may ask for it on loopback",
