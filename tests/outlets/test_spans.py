@@ -167,6 +167,25 @@ def test_a_collector_of_ours_behind_it_gets_the_same_call(theirs: Theirs, tmp_pa
         assert {name: (told[name], kept[name]) for name in told if told[name] != kept[name] and name not in aside} == {}
 
 
+def test_where_nobody_set_up_an_sdk_it_says_so() -> None:
+    script = """if True:
+        from tachograph.call import Call
+        from tachograph.flow import Refused
+        from tachograph.outlets.spans import Spans
+        outlet = Spans()
+        try:
+            outlet.write([Call()], "")
+        except Refused as refused:
+            print(refused.reason)
+        from opentelemetry.metrics import set_meter_provider
+        from opentelemetry.sdk.metrics import MeterProvider
+        set_meter_provider(MeterProvider())
+        print(outlet.write([Call()], ""))
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["no_sdk", "1"]
+
+
 def test_without_opentelemetry_it_says_so_in_one_line() -> None:
     script = """
         import sys

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from tachograph.call import EPOCH, Call
+from tachograph.flow import Refused
 from tachograph.outlets.attributes import CALL_ID, attributes, failed, name_of
 from tachograph.version import VERSION
 
@@ -42,13 +43,18 @@ class Spans:
             raise ImportError(
                 "spans cannot be written: OpenTelemetry is not installed here: pip install opentelemetry-sdk"
             ) from missing
-        self._trace, self._empty = trace, context.Context()
+        self._trace, self._meters, self._empty = trace, meters, context.Context()
+        self._given = tracer_provider is not None or meter_provider is not None
         self._tracer = trace.get_tracer("tachograph", VERSION, tracer_provider)
         self._legacy = legacy
         self._metrics = _Metrics(meters.get_meter("tachograph", VERSION, meter_provider)) if metrics else None
 
     def write(self, calls: Sequence[Call], token: str) -> int:
-        """One span a call, ended when the call ended."""
+        """One span a call, ended when the call ended. Refused where nobody has set up an SDK, who would hear of it."""
+        if not self._given and all(
+            map(_is_mute, (self._trace.get_tracer_provider(), self._meters.get_meter_provider()))
+        ):
+            raise Refused("no_sdk", "OpenTelemetry has no SDK in this process: set up a tracer or a meter provider")
         for call in calls:
             self._span(call)
             if self._metrics is not None:
@@ -82,6 +88,11 @@ class Spans:
             trace_flags=self._trace.TraceFlags(self._trace.TraceFlags.SAMPLED),
         )
         return self._trace.set_span_in_context(self._trace.NonRecordingSpan(parent), self._empty)
+
+
+def _is_mute(provider: Any) -> bool:
+    """Whether it is one of the API's own, which stand in as long as there is no SDK."""
+    return type(provider).__module__.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
 class _Metrics:
