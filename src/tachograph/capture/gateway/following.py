@@ -172,10 +172,13 @@ class Log:
         return self._active.exists() or not self._alive()
 
     def _move(self, position: Position) -> None:
-        """The position is durable before what lies behind it goes: a crash between the two only leaves a file."""
+        """The position is kept before what lies behind it goes: a crash between the two only leaves a file."""
         behind = [number for number in self._numbers() if number < position.number]
         self._position = position
-        _store(self.folder / POSITION, position)
+        try:
+            _store(self.folder / POSITION, position)
+        except OSError as error:  # a restart would read again what is known: that counts once
+            self._told(f"{self.folder / POSITION}: {error.strerror}: the position is not kept")
         if behind:
             self.close()
         for number in behind:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from tachograph.capture.gateway import following
 from tachograph.capture.gateway.finding import Binary
 from tachograph.capture.gateway.running import BOOTSTRAP, Chain, Run, forget_chain, runs, shown
 from tachograph.flow import Busy, Refused
@@ -99,6 +100,7 @@ class Proxy:
         self._handing: Run | None = None
         self._stamped: object = None
         self._lock: IO[str] | None = None
+        self._turn = threading.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -168,7 +170,8 @@ class Proxy:
         """A run that is gone, whose log is read to its end."""
         chain = run.chain
         run.remove()
-        self.runs = tuple(each for each in self.runs if each is not run)
+        with self._turn:
+            self.runs = tuple(each for each in self.runs if each is not run)
         if chain and not any(each.chain and each.chain.base_id == chain.base_id for each in self.runs):
             forget_chain(self._folder, chain.base_id)
 
@@ -253,14 +256,20 @@ class Proxy:
         chain = chain or Chain(secrets.randbelow(1 << 28), 0, str(self._binary.path))
         try:
             run.begin(chain, self._arguments(chain), self._limits.file_bytes_max)
-            self.runs = (*self.runs, run)
             self._await_ready(run)
         except BaseException:
             _end(run)
-            if run not in self.runs:
+            if (run.folder / following.LOG).exists():
+                self._add(run)
+            else:
                 run.remove()
             raise
+        self._add(run)
         self._serves(run)
+
+    def _add(self, run: Run) -> None:
+        with self._turn:
+            self.runs = (*self.runs, run)
 
     def _replace(self, before: Run) -> None:
         """By hot restart; where the two cannot speak, side by side: Envoys share their port."""
