@@ -195,6 +195,12 @@ def _arms(experiment: ExperimentSettings, rows: list[Route]) -> tuple[Arm, ...]:
         raise SettingsError(
             f"experiment {experiment.name}: no route {experiment.route}: {_near(experiment.route, names, 'known')}"
         )
+    shadow = next((arm.name for arm in experiment.arms if arm.shadow), None)
+    if shadow is not None and (len(split) > 1 or split[0].place):
+        raise SettingsError(
+            f"experiment {experiment.name}: arm {shadow}: a shadow needs a route with one URL, "
+            f"which {experiment.route} has not: name one of its places in the route"
+        )
     return tuple(_arm(experiment, arm, split) for arm in experiment.arms)
 
 
