@@ -164,15 +164,13 @@ class Proxy:
         finally:
             connection.close()
 
-    def raw(self, sent: bytes) -> bytes:
-        """Bytes as they are; all that comes back."""
+    def raw(self, sent: bytes) -> Asked:
+        """Bytes as they are, and the first answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as reached:
             reached.sendall(sent)
-            reached.shutdown(socket.SHUT_WR)
-            pieces = []
-            while piece := reached.recv(65536):
-                pieces.append(piece)
-            return b"".join(pieces)
+            with http.client.HTTPResponse(reached) as answer:
+                answer.begin()
+                return Asked(answer.status, dict(answer.getheaders()), answer.read())
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, self.said()

@@ -70,7 +70,8 @@ def tables(table: Table, asking: Asking) -> list[Json]:
                 "routes": [_healthy(asking), *_strangers(asking), *rows, _nothing()],
                 "request_headers_to_remove": ["x-forwarded-proto"],
                 "typed_per_filter_config": dict(asking.gate),
-            }
+            },
+            *([_unknown_host()] if asking.hosts else []),
         ],
     }
     inner = {
@@ -301,6 +302,13 @@ def _healthy(asking: Asking) -> Json:
     off = {name: {"@type": _LUA, "disabled": True} for name in asking.gate}
     answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok\n"}}}
     return {"name": "health", "match": {"path": HEALTH_PATH}, **answer, "typed_per_filter_config": off}
+
+
+def _unknown_host() -> Json:
+    """A name that others have pointed at this machine, to reach it through its user's browser."""
+    text = "this gateway is asked for as localhost; other names of this machine are listed as `hosts` in its file"
+    route = {"name": "refused", "match": {"prefix": "/"}, **_said(421, "invalid_request_error", text)}
+    return {"name": "strangers", "domains": ["*"], "routes": [route]}
 
 
 def _strangers(asking: Asking) -> list[Json]:
