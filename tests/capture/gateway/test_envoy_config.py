@@ -74,6 +74,15 @@ def test_envoy_takes_it(told: dict[str, object], tmp_path: Path) -> None:
     assert "deprecated" not in said.stderr.lower()
 
 
+def test_what_was_refused_for_our_addition_can_be_asked_again() -> None:
+    """The tap sends it to the cluster `again` with the path that came in."""
+    place = envoy.Place(listen="127.0.0.1:9399", ca=system_ca())
+    done = envoy.rendered(settings.parsed({}), place, Access(), envoy.Tap(source=marking, log_format={}))
+    (inner,) = json.loads(done.files["inner.json"])["resources"]
+    names = {route["name"] for host in inner["virtual_hosts"] for route in host["routes"]}
+    assert names == {row.name for row in done.routes.rows if row.variant.include_usage}
+
+
 def test_clusters_stay_until_the_next_start() -> None:
     place = envoy.Place(listen="127.0.0.1:9399", ca=system_ca())
     tap = envoy.Tap(source=marking, log_format={})

@@ -195,7 +195,7 @@ def _experiment(entry: dict[str, Any], place: str, folder: Path | None) -> Exper
     for number, arm in enumerate(arms, 1):
         if arm.provider and not arm.url:
             raise SettingsError(f"{place}: arm {number}: provider without url: say where it is with url")
-        if arm.shadow and arm.weight > SHARES:
+        if arm.shadow and arm.weight > 100:
             raise SettingsError(f"{place}: arm {number}: weight of a shadow is percent: give 0 to 100")
     return experiment
 

@@ -84,14 +84,20 @@ def tables(table: Table, asking: Asking) -> list[Json]:
                 "routes": [
                     made
                     for number, row in enumerate(table.routes.rows)
-                    if row.retries
-                    for made in _rows(table, row, _number(table, number))
+                    if row.retries or _asks(table, row)
+                    for made in _rows(table, row, _number(table, number), bool(row.retries))
                 ],
                 "request_headers_to_remove": ["x-forwarded-proto", HOP],
             },
         ],
     }
     return [outer, inner]
+
+
+def _asks(table: Table, row: Route) -> bool:
+    """Whether the tap may have to ask again: where a server refuses what was added to a request."""
+    armed = (arm_row for arm in table.routes.arms.get(f"/{row.name}", ()) for arm_row in arm.routes)
+    return any(each.variant.include_usage for each in (row, *armed))
 
 
 def _number(table: Table, number: int) -> int:
@@ -102,7 +108,7 @@ def _number(table: Table, number: int) -> int:
 
 def _outer(table: Table, row: Route, number: int) -> Iterator[Json]:
     if not row.retries:
-        yield from _rows(table, row, number)
+        yield from _rows(table, row, number, True)
         return
     yield {
         "name": row.name,
@@ -130,8 +136,11 @@ def _outer(table: Table, row: Route, number: int) -> Iterator[Json]:
 _LUA = TYPE + "envoy.extensions.filters.http.lua.v3.LuaPerRoute"
 
 
-def _rows(table: Table, row: Route, number: int) -> Iterator[Json]:
-    """The routes of one row: the rule for requests that cannot work, for upgrades, and for the rest."""
+def _rows(table: Table, row: Route, number: int, copied: bool) -> Iterator[Json]:
+    """The routes of one row: the rule for requests that cannot work, for upgrades, and for the rest.
+
+    copied: whether shadows get their copies here; they get one of each request.
+    """
     if row.provider == "aws.bedrock" and not row.region and not row.own:
         yield _refused_signature(row)
     if has_twin(row):
@@ -143,7 +152,9 @@ def _rows(table: Table, row: Route, number: int) -> Iterator[Json]:
         return
     experiment = table.experiments[f"/{row.name}"]
     action = split(arms, number, experiment, lambda armed: _weighted(table, armed))
-    yield _row(table, row, {}, {**action, **copies(arms)}, {"request_body_buffer_limit": BODY_BYTES_MAX})
+    yield _row(
+        table, row, {}, {**action, **(copies(arms) if copied else {})}, {"request_body_buffer_limit": BODY_BYTES_MAX}
+    )
 
 
 def _row(table: Table, row: Route, match: Json, action: Json, more: Json) -> Json:
