@@ -136,6 +136,12 @@ class Proxy:
     def rejected(self) -> list[str]:
         return [name for name, count in self.stats("update_rejected").items() if count]
 
+    def logged(self, path: str, **told: Any) -> tuple[Asked, dict[str, Any]]:
+        """A request's answer and its line."""
+        before = len(self.lines())
+        answer = self.ask(path, **told)
+        return answer, self.lines(before + 1)[before]
+
     def lines(self, count: int = 0) -> list[dict[str, Any]]:
         """The log, as soon as it has so many lines."""
         self.admin("/reopen_logs", "POST")  # which writes what is buffered

@@ -207,10 +207,10 @@ def test_public_hosts_are_looked_up_and_verified(proxy: Proxy, secure: Behind) -
 
 
 def test_the_path_names_the_resource(proxy: Proxy, secure: Behind) -> None:
-    got = proxy.ask("/azure/acme/openai/deployments/d/chat/completions?api-version=1").echo
+    answer, line = proxy.logged("/azure/acme/openai/deployments/d/chat/completions?api-version=1")
+    got = answer.echo
     assert got["path"] == "/openai/deployments/d/chat/completions?api-version=1"
     assert got["headers"]["host"] == f"acme.azure.localhost:{secure.port}"
-    line = proxy.lines()[-1]
     assert (line["route"], line["cluster"]) == ("azure", "providers")
 
 
@@ -221,9 +221,9 @@ def test_own_servers_are_verified(proxy: Proxy, prefix: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["/others", "/distrusted"])
 def test_a_certificate_of_others_is_refused(proxy: Proxy, prefix: str, other_names: Behind) -> None:
-    answer = proxy.ask(prefix + "/v1/x", headers={"authorization": "Bearer mine"})
+    answer, line = proxy.logged(prefix + "/v1/x", headers={"authorization": "Bearer mine"})
     assert answer.status == 503
-    assert "CERTIFICATE_VERIFY_FAILED" in proxy.lines()[-1]["failure"]
+    assert "CERTIFICATE_VERIFY_FAILED" in line["failure"]
     assert other_names.seen == []
 
 
