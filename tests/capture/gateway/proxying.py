@@ -148,7 +148,8 @@ class Proxy:
         return eventually(lambda: (found := self._lines()) if len(self._lines()) >= count else None, "lines") or []
 
     def _lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        whole = self.log.read_text().rpartition("\n")[0] if self.log.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
 
     def said(self) -> str:
         return (self.folder / "stderr").read_text()
