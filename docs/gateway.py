@@ -68,7 +68,7 @@ def gateway_page() -> Iterator[str]:
     """The whole page."""
     yield from ("# Gateway", "")
     yield "An Envoy between clients and models, for every language and every client that can change a base URL."
-    yield "`tachograph gateway` starts it, and `tachograph up` does so too; the setting `gateway` says on which address."
+    yield "`tachograph gateway` starts it, and `tachograph up` does so too; the setting `gateway` says where."
     yield ""
     yield "One rule: the gateway and the prefix stand in place of the provider's scheme and host. What follows, headers"
     yield "and bodies are the provider's own."
@@ -96,7 +96,7 @@ def _prefixes() -> Iterator[str]:
 def _places() -> Iterator[str]:
     yield ""
     yield "A resource or a region is the next part of the path. Vertex AI's location is found where its API has it"
-    yield "(`/projects/P/locations/LOCATION/`). No place can hold a dot, so a request never leaves the domain of its row."
+    yield "(`/projects/P/locations/LOCATION/`). No place can hold a dot, so no request leaves its row's domain."
     yield "Any other path is answered with 404: the gateway is no open proxy."
 
 
@@ -136,23 +136,23 @@ def _table(title: str, keys: Mapping[str, Key], fields: type) -> Iterator[str]:
 def _experiments() -> Iterator[str]:
     yield from ("", "## Experiments", "")
     yield "Requests are split by weight. With `sticky_by` the header `x-tachograph-user` or `x-tachograph-conversation`"
-    yield "(or what other gateways' clients send in its place) keeps whoever asks with one arm, also when weights change:"
-    yield "only as many move as must. A request without it is drawn, as all are without `sticky_by`. An arm may ask"
+    yield "(or what other gateways' clients send in its place) keeps whoever asks with one arm, also when weights"
+    yield "change: only as many move as must. A request without it is drawn, as all are without `sticky_by`. An arm may ask"
     yield "another model, or another server; there the caller's key is not sent, only that of the arm's `key_file`."
     yield "WebSockets are not split."
     yield ""
-    yield "A shadow gets a copy of `weight` percent of the requests. Its answer is discarded and holds nobody up, and it"
-    yield "is a Call of its own with its arm's name. Only a route with one URL can have one."
+    yield "A shadow gets a copy of `weight` percent of the requests. Its answer is discarded and holds nobody up,"
+    yield "and it is a Call of its own with its arm's name. Only a route with one URL can have one."
 
 
 def _who() -> Iterator[str]:
     yield from ("", "## Who may ask", "")
     yield "On loopback everybody on this machine, by the names `localhost`, `127.0.0.1`, `[::1]` and those in `hosts`;"
     yield "pages of other hosts are refused. Beyond it a key: `tachograph key add NAME --scope gateway` prints it once."
-    yield "It is sent in `x-tachograph-key`, or where the provider's key would be, where the gateway has that itself. Only"
-    yield "hashes are kept; Envoy compares them in constant time, also while our own process is down. With"
-    yield "`tls_certificate` and `tls_key` the gateway speaks TLS; with `tls_client_ca` a certificate of that authority is"
-    yield "needed, and no key. `/tachograph/health` answers anybody."
+    yield "It is sent in `x-tachograph-key`, or where the provider's key would be, where the gateway has that itself."
+    yield "Only hashes are kept; Envoy compares them in constant time, also while our own process is down. With"
+    yield "`tls_certificate` and `tls_key` the gateway speaks TLS; with `tls_client_ca` a certificate of that authority"
+    yield "is needed, and no key. `/tachograph/health` answers anybody."
     yield ""
     yield "Envoy's administration is a socket in the gateway's folder that only its owner can open. Headers that would"
     yield "tell Envoy what to do (`x-envoy-*`) are taken off."
