@@ -79,17 +79,18 @@ class Proxy:
         listen: str = "127.0.0.1:0",
         access: Access | None = None,
         tap: Callable[[Variant], str] = marking,
+        log_format: Mapping[str, Any] = LOG,
         altered: Callable[[str, str], str] = lambda name, text: text,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.log = folder, folder / "calls.jsonl"
         self._place = envoy.Place(listen=listen, ca=system_ca())
         self._access = access or Access()
-        self._tap = envoy.Tap(source=tap, log_format=LOG)
+        self._tap = envoy.Tap(source=tap, log_format=log_format)
         self._altered = altered
         path, folder_made = binary(), folder.mkdir(parents=True, exist_ok=True)
         assert folder_made is None
-        self.change(told)
+        self.rendered = self.change(told)
         command = [
             str(path),
             "-c",
@@ -145,7 +146,8 @@ class Proxy:
     def lines(self, count: int = 0) -> list[dict[str, Any]]:
         """The log, as soon as it has so many lines."""
         self.admin("/reopen_logs", "POST")  # which writes what is buffered
-        return eventually(lambda: (found := self._lines()) if len(self._lines()) >= count else None, "lines") or []
+        eventually(lambda: len(self._lines()) >= count, f"{count} lines")
+        return self._lines()
 
     def _lines(self) -> list[dict[str, Any]]:
         whole = self.log.read_text().rpartition("\n")[0] if self.log.exists() else ""
