@@ -13,7 +13,6 @@ from pathlib import Path
 
 import brotli
 import pytest
-import zstandard
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -26,7 +25,6 @@ from tachograph.capture.gateway.security import Access, system_ca
 ENCODED = {
     "gzip": gzip.compress(b"of a provider"),
     "br": brotli.compress(b"of a provider"),
-    "zstd": zstandard.compress(b"of a provider"),
 }
 FULL = {
     "hosts": ["gateway.internal"],
@@ -59,14 +57,18 @@ FULL = {
 
 
 @pytest.mark.parametrize("told", [{}, FULL], ids=["nothing told", "everything told"])
-def test_envoy_takes_it(told: dict[str, object], tmp_path: Path) -> None:
+def test_envoy_takes_it(told: dict[str, object], tmp_path: Path, authority: Authority) -> None:
     (tmp_path / "key").write_text("k")
     told = json.loads(json.dumps(told).replace("/run/secrets", str(tmp_path)))
     place = envoy.Place(listen="127.0.0.1:9399", ca=system_ca())
     tap = envoy.Tap(source=marking, log_format={"status": "%RESPONSE_CODE%"})
-    done = envoy.rendered(settings.parsed(told), place, Access(), tap)
-    assert done == envoy.rendered(settings.parsed(told), place, Access(), tap)
-    assert list(done.files) == ["clusters.json", "inner.json", "routes.json", "listeners.json", running.BOOTSTRAP]
+    pair = authority.issue("shown")
+    access = Access(tls=Tls(pair.certificate, pair.key, authority.ca)) if told else Access()
+    done = envoy.rendered(settings.parsed(told), place, access, tap)
+    assert done == envoy.rendered(settings.parsed(told), place, access, tap)
+    secret = ["certificate.json", "client_ca.json"] if told else []
+    shared = ["clusters.json", "inner.json", "routes.json", "listeners.json", running.BOOTSTRAP]
+    assert list(done.files) == [*secret, *shared]
     (tmp_path / "whole.json").write_text(done.whole)
     words = ["--mode", "validate", "-c", "whole.json", "--use-dynamic-base-id"]
     said = subprocess.run([binary(), *words], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)

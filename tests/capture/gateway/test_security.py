@@ -16,7 +16,7 @@ import lupa.luajit21
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxying import Authority, Behind, Proxy, eventually
+from proxying import Authority, Behind, Certificate, Proxy, eventually
 
 from tachograph.access import Key, Tls
 from tachograph.capture.gateway import envoy, security, settings
@@ -358,6 +358,35 @@ def test_mutual_tls(tmp_path: Path, behind: Behind) -> None:
                 asked(running, ours.ca, shown)
     finally:
         running.stop()
+
+
+def test_a_new_certificate_is_shown(tmp_path: Path, behind: Behind) -> None:
+    first, second = Authority(tmp_path / "first", "first"), Authority(tmp_path / "second", "second")
+    (tmp_path / "shown").mkdir()
+    shown = [tmp_path / "shown" / name for name in ("tls.pem", "tls.key")]
+    show(shown, first.issue("gateway"))
+    running = Proxy(tmp_path / "envoy", told(behind, tmp_path), access=Access(tls=Tls(*shown)))
+    try:
+        assert asked(running, first.ca, None) == 200
+        show(shown, second.issue("gateway"))
+        eventually(lambda: is_trusted(running, second.ca), "the new certificate")
+        assert not is_trusted(running, first.ca)
+    finally:
+        running.stop()
+
+
+def show(shown: list[Path], pair: Certificate) -> None:
+    for target, source in zip(reversed(shown), (pair.key, pair.certificate), strict=True):
+        draft = target.with_name("draft")
+        draft.write_bytes(source.read_bytes())
+        draft.replace(target)
+
+
+def is_trusted(proxy: Proxy, ca: Path) -> bool:
+    try:
+        return asked(proxy, ca, None) == 200
+    except ssl.SSLError:
+        return False
 
 
 def asked(proxy: Proxy, ca: Path, shown: object) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tachograph.capture.gateway.clusters import BUFFER_BYTES_MAX, INNER, TYPE, Reach, clusters, dns_cache
 from tachograph.capture.gateway.routes import Routes, Variant, routes
-from tachograph.capture.gateway.security import Access, asking, gate_filters, transport
+from tachograph.capture.gateway.security import Access, asking, gate_filters, secrets, transport
 from tachograph.capture.gateway.settings import GatewaySettings
 from tachograph.capture.gateway.table import HOP, HOST, KEY, OUTER, PLACE, PUBLIC, TAP, Json, Table, tables
 
@@ -29,7 +29,7 @@ HEADERS_MAX = 128
 HEADERS_SECONDS_MAX = 10  # from a request's first byte to its last header
 CONNECTION_IDLE_SECONDS = 300
 STREAMS_MAX = 1024  # of one HTTP/2 connection of a client
-_DECODERS = {"gzip": "gzip", "br": "brotli", "zstd": "zstd"}
+_DECODERS = {"gzip": "gzip", "br": "brotli"}  # each costs a microsecond a request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +89,16 @@ def rendered(settings: GatewaySettings, place: Place, access: Access, tap: Tap, 
     listener = _Listener(settings, place, tap, reach)
     listeners = [listener.made("gateway", address, OUTER, access), listener.made(INNER, None, INNER, None)]
     bootstrap, made = _bootstrap(settings), clusters(known, reach)
+    held = secrets(access)
     files = {
-        CLUSTERS: _discovered("cluster.v3.Cluster", _joined(made, before)),
-        INNER_ROUTES: _discovered("route.v3.RouteConfiguration", [inner]),
-        ROUTES: _discovered("route.v3.RouteConfiguration", [outer]),
-        LISTENERS: _discovered("listener.v3.Listener", listeners),
+        **{f"{name}.json": _discovered(_SECRET, [secret]) for name, secret in held.items()},
+        CLUSTERS: _discovered("envoy.config.cluster.v3.Cluster", _joined(made, before)),
+        INNER_ROUTES: _discovered("envoy.config.route.v3.RouteConfiguration", [inner]),
+        ROUTES: _discovered("envoy.config.route.v3.RouteConfiguration", [outer]),
+        LISTENERS: _discovered("envoy.config.listener.v3.Listener", listeners),
         BOOTSTRAP: json.dumps({**bootstrap, **_DISCOVERY}, indent=1),
     }
-    return Rendered(files, _whole(bootstrap, listeners, {OUTER: outer, INNER: inner}, made), known)
+    return Rendered(files, _whole(bootstrap, listeners, {OUTER: outer, INNER: inner}, made, list(held.values())), known)
 
 
 def _joined(made: list[Json], before: str) -> list[Json]:
@@ -108,18 +110,27 @@ def _joined(made: list[Json], before: str) -> list[Json]:
     return [*made, *(cluster for cluster in old if cluster["name"] not in named)]
 
 
-def _whole(bootstrap: Json, listeners: list[Json], known: Mapping[str, Json], made: list[Json]) -> str:
-    listeners = json.loads(json.dumps(listeners))
+def _whole(
+    bootstrap: Json, listeners: list[Json], known: Mapping[str, Json], made: list[Json], held: list[Json]
+) -> str:
+    listeners = json.loads(json.dumps(listeners), object_hook=_unnamed)
     for listener in listeners:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         manager["route_config"] = known[manager.pop("rds")["route_config_name"]]
-    return json.dumps({**bootstrap, "static_resources": {"listeners": listeners, "clusters": made}}, indent=1)
+    resources = {"listeners": listeners, "clusters": made, "secrets": held}
+    return json.dumps({**bootstrap, "static_resources": resources}, indent=1)
+
+
+def _unnamed(found: Json) -> Json:
+    """Without the file that a secret is in."""
+    return {key: value for key, value in found.items() if key != "sds_config"}
 
 
 def _discovered(kind: str, resources: list[Json]) -> str:
-    return json.dumps(
-        {"resources": [{"@type": f"{TYPE}envoy.config.{kind}", **resource} for resource in resources]}, indent=1
-    )
+    return json.dumps({"resources": [{"@type": TYPE + kind, **resource} for resource in resources]}, indent=1)
+
+
+_SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"
 
 
 def _source(name: str) -> Json:

@@ -91,20 +91,19 @@ def gate_filters() -> list[Json]:
     return [{"name": GATE, "disabled": True, "typed_config": lua}]
 
 
+CERTIFICATE, CLIENT_CA = "certificate", "client_ca"
+
+
 def transport(access: Access) -> Json:
     """The TLS of the listener; nothing without."""
     if access.tls is None:
         return {}
-    pair = {
-        "certificate_chain": {"filename": str(access.tls.certificate)},
-        "private_key": {"filename": str(access.tls.key)},
-    }
     client = access.tls.client_ca
     context: Json = {
         "alpn_protocols": ["h2", "http/1.1"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [pair],
-        **({"validation_context": {"trusted_ca": {"filename": str(client)}}} if client else {}),
+        "tls_certificate_sds_secret_configs": [_secret(CERTIFICATE)],
+        **({"validation_context_sds_secret_config": _secret(CLIENT_CA)} if client else {}),
     }
     return {
         "transport_socket": {
@@ -116,3 +115,26 @@ def transport(access: Access) -> Json:
             },
         }
     }
+
+
+def _secret(name: str) -> Json:
+    """Of a file of its own: certificates are read again when a file in their folder is replaced, without a restart."""
+    source = {"resource_api_version": "V3", "path_config_source": {"path": f"./{name}.json"}}
+    return {"name": name, "sds_config": source}
+
+
+def secrets(access: Access) -> dict[str, Json]:
+    """What those files say: where certificates are, not what is in them."""
+    if access.tls is None:
+        return {}
+    pair = {
+        "certificate_chain": {"filename": str(access.tls.certificate)},
+        "private_key": {"filename": str(access.tls.key)},
+        "watched_directory": {"path": str(access.tls.certificate.parent)},
+    }
+    found = {CERTIFICATE: {"tls_certificate": pair}}
+    client = access.tls.client_ca
+    if client is not None:
+        watched = {"trusted_ca": {"filename": str(client)}, "watched_directory": {"path": str(client.parent)}}
+        found[CLIENT_CA] = {"validation_context": watched}
+    return {name: {"name": name, **secret} for name, secret in found.items()}
