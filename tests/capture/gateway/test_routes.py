@@ -131,6 +131,26 @@ def test_a_known_prefix_may_lead_elsewhere() -> None:
     assert len([row for row in known.rows if row.name == "openai"]) == 1
 
 
+def test_arms_are_where_they_say() -> None:
+    arms = [
+        {"name": "now", "weight": 1, "model": "m"},
+        {"name": "own", "weight": 1, "url": "http://h:1/base", "provider": "vLLM"},
+        {"name": "seen", "shadow": True, "weight": 1, "url": "http://i:1/base", "provider": "tgi"},
+    ]
+    known = routes(parsed({"experiment": [{"name": "e", "route": "/openai", "arms": arms}]}))
+    path = "/openai/v1/models?x=1"
+    assert known.behind("openai", path, "arm.e.now") == ("https://api.openai.com/v1/models?x=1", "openai")
+    assert known.behind("openai", path, "arm.e.own") == ("http://h:1/base/v1/models?x=1", "vllm")
+    assert known.behind("openai", "/v1/models?x=1", "arm.e.seen") == ("http://i:1/base/v1/models?x=1", "tgi")
+    assert known.behind("openai", path, "providers") == known.behind("openai", path)
+
+
+def test_a_shadow_needs_one_url() -> None:
+    told = {"name": "e", "route": "/azure", "arms": [{"name": "a", "weight": 1}, {"name": "b", "shadow": True}]}
+    with pytest.raises(SettingsError, match="arm b: a shadow needs a route with one URL"):
+        routes(parsed({"experiment": [told]}))
+
+
 @pytest.mark.parametrize(
     ("told", "message"),
     [

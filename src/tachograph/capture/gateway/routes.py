@@ -105,6 +105,15 @@ class Arm:
     shadow: bool
     routes: tuple[Route, ...]
 
+    @property
+    def cluster(self) -> str:
+        """Its cluster's name, to which a region may be added."""
+        return f"arm.{self.experiment}.{self.name}"
+
+    def is_behind(self, cluster: str) -> bool:
+        """Whether a cluster is this arm's."""
+        return cluster == self.cluster or cluster.startswith(self.cluster + ".")
+
 
 @dataclass(frozen=True, slots=True)
 class Routes:
@@ -116,10 +125,13 @@ class Routes:
     def behind(self, name: str, path: str, cluster: str = "") -> tuple[str, str] | None:
         """(URL, provider) of a request that Envoy logged; None where no such route is known (any more).
 
-        name, cluster: of the route and of the upstream cluster, as in the log; path: as the client sent it.
+        name, cluster: of the route and of the upstream cluster, as in the log; path: as it came in. A copy for a shadow
+        comes in without the prefix.
         """
-        split = (arm for arms in self.arms.values() for arm in arms if cluster == f"arm.{arm.experiment}.{arm.name}")
-        rows = next((arm.routes for arm in split), None) or [row for row in self.rows if row.name == name]
+        arm = next((arm for arms in self.arms.values() for arm in arms if arm.is_behind(cluster)), None)
+        if arm is not None and arm.shadow:
+            return arm.routes[0].url + path, arm.routes[0].provider
+        rows = arm.routes if arm is not None else [row for row in self.rows if row.name == name]
         return next(((url, row.provider) for row in rows if (url := row.to(path)) is not None), None)
 
 
