@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from proxying import Behind, Proxy, eventually
 
-from tachograph.capture.gateway.experiments import arm_of, shares
+from tachograph.capture.gateway.attribution import attributed
+from tachograph.capture.gateway.experiments import STICKY_HEADERS, arm_of, shares
 from tachograph.capture.gateway.settings import SHARES
 
 
@@ -37,6 +38,11 @@ def test_names_of_clusters_say_which_arm() -> None:
     assert arm_of("arm.cheaper.mini") == ("cheaper", "mini")
     assert arm_of("arm.cheaper.mini.us-east-1") == ("cheaper", "mini")
     assert arm_of("providers") is None
+
+
+def test_who_stays_is_who_the_call_says_asked() -> None:
+    for word, field in (("user", "user_id"), ("conversation", "conversation_id")):
+        assert [attributed({header: "x"}, {})[0] for header in STICKY_HEADERS[word]] == [{field: "x"}] * 3
 
 
 class Slow:

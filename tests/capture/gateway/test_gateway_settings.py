@@ -70,7 +70,7 @@ def test_nothing_said_is_the_defaults() -> None:
         (
             {"route": [{"prefix": "/x", "require": ["teem"]}]},
             "gateway.toml: route 1: require is ['teem']: give one of "
-            "team, feature, customer, user, conversation, project",
+            "team, project, feature, customer, user, conversation, experiment, arm, environment, service",
         ),
         (
             {"route": [{"prefix": "/bedrock", "sign": True, "key_file": "/k"}]},

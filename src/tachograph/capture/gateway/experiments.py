@@ -22,8 +22,8 @@ Json = dict[str, Any]
 
 # Headers that say who asks, ours before those of other gateways; the first that is there counts.
 STICKY_HEADERS = {
-    "user": ("x-tachograph-user", "helicone-user-id"),
-    "conversation": ("x-tachograph-conversation", "helicone-session-id"),
+    "user": ("x-tachograph-user", "helicone-user-id", "x-litellm-end-user-id"),
+    "conversation": ("x-tachograph-conversation", "helicone-session-id", "x-litellm-session-id"),
 }
 _CLUSTER = re.compile(r"arm\.([^.]+)\.([^.]+)(?:\..*)?")
 

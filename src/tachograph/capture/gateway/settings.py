@@ -39,10 +39,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tachograph.capture.gateway.attribution import REQUIRABLE
 from tachograph.config import SettingsError
 
 FILE = "gateway.toml"
-REQUIRABLE = ("team", "feature", "customer", "user", "conversation", "project")
 STICKY = ("user", "conversation")
 SHARES = 10_000  # weights are told to Envoy as parts of so many
 _FILES = ("ca", "key_file", "credentials_file")
