@@ -137,8 +137,8 @@ def _experiments() -> Iterator[str]:
     yield from ("", "## Experiments", "")
     yield "Requests are split by weight. With `sticky_by` the header `x-tachograph-user` or `x-tachograph-conversation`"
     yield "(or what other gateways' clients send in its place) keeps whoever asks with one arm, also when weights"
-    yield "change: only as many move as must. A request without it is drawn, as all are without `sticky_by`. An arm may ask"
-    yield "another model, or another server; there the caller's key is not sent, only that of the arm's `key_file`."
+    yield "change: only as many move as must. A request without it is drawn, as all are without `sticky_by`."
+    yield "An arm may ask another model, or another server; there the caller's key is not sent, only that of the arm's `key_file`."
     yield "WebSockets are not split."
     yield ""
     yield "A shadow gets a copy of `weight` percent of the requests. Its answer is discarded and holds nobody up,"
