@@ -245,6 +245,7 @@ def _manners(settings: GatewaySettings) -> Json:
         "request_headers_timeout": f"{HEADERS_SECONDS_MAX}s",
         "request_timeout": f"{settings.request_seconds}s",
         "stream_idle_timeout": f"{settings.idle_seconds}s",
+        "delayed_close_timeout": "0.1s",  # so late, and not a second, a client hears that its stream has broken off
         "upgrade_configs": [{"upgrade_type": "websocket"}],
     }
 
