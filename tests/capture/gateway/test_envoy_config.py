@@ -190,10 +190,15 @@ def proxy(
             {"prefix": "/newer", "url": f"https://localhost:{newer.port}"},
             {"prefix": "/bedrock", "sign": True, "places": ["eu-west-1"], "credentials_file": str(credentials)},
         ],
+        "experiment": [
+            {"name": "public", "route": "/azure-cognitive", "arms": [{"name": "a", "weight": 1, "model": "m"}]},
+            {"name": "signed", "route": "/bedrock", "arms": [{"name": "a", "weight": 1}]},
+        ],
     }
 
     def local(name: str, text: str) -> str:
         text = text.replace("api.openai.com", f"openai.localhost:{port}")
+        text = text.replace(".cognitiveservices.azure.com", f".azure.localhost:{port}")
         text = text.replace("bedrock-runtime.eu-west-1.amazonaws.com", f"bedrock.localhost:{port}")
         return text.replace(".openai.azure.com", f".azure.localhost:{port}")
 
@@ -214,6 +219,20 @@ def test_the_path_names_the_resource(proxy: Proxy, secure: Behind) -> None:
     assert got["path"] == "/openai/deployments/d/chat/completions?api-version=1"
     assert got["headers"]["host"] == f"acme.azure.localhost:{secure.port}"
     assert (line["route"], line["cluster"]) == ("azure", "providers")
+
+
+def test_an_arm_of_a_resource(proxy: Proxy, secure: Behind) -> None:
+    answer, line = proxy.logged("/azure-cognitive/acme/openai/deployments/d/chat/completions")
+    assert answer.echo["headers"]["host"] == f"acme.azure.localhost:{secure.port}"
+    assert answer.echo["path"] == "/openai/deployments/d/chat/completions"
+    assert answer.echo["headers"]["x-variant"] == "asking/m/public/a/"
+    assert line["cluster"] == "arm.public.a"
+
+
+def test_an_arm_that_is_signed(proxy: Proxy) -> None:
+    answer, line = proxy.logged("/bedrock/eu-west-1/model/m/converse")
+    assert signature(answer.echo) == answer.echo["headers"]["authorization"].rpartition("Signature=")[2]
+    assert line["cluster"] == "arm.signed.a.eu-west-1"
 
 
 @pytest.mark.parametrize("prefix", ["/address", "/name"])
@@ -237,7 +256,7 @@ def test_http_2_where_it_is_offered(proxy: Proxy) -> None:
     assert protocols == ["HTTP/2", "HTTP/1.1"]
 
 
-@pytest.mark.parametrize("prefix", ["/plain", "/name", "/openai", "/azure/acme"])
+@pytest.mark.parametrize("prefix", ["/plain", "/name", "/openai", "/azure/acme", "/again"])
 def test_websockets_pass(proxy: Proxy, prefix: str) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as reached:
         head = ["host: localhost", "connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13"]

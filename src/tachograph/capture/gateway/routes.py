@@ -227,7 +227,10 @@ def _arm(experiment: ExperimentSettings, arm: ArmSettings, split: list[Route]) -
 
 
 def _armed(experiment: ExperimentSettings, arm: ArmSettings, row: Route) -> Route:
-    """The route with what the arm changes. An arm of another URL gets its own key or none."""
+    """The route with what the arm changes. An arm of another URL gets its own key or none.
+
+    A copy comes to its shadow when what says who asks was already taken off, so nothing can be required of it.
+    """
     elsewhere = bool(arm.url)
     provider = ALIASES.get(arm.provider.lower(), arm.provider.lower()) or (UNKNOWN if elsewhere else row.provider)
     asking = provider in ASKED if elsewhere else row.variant.include_usage
@@ -237,7 +240,12 @@ def _armed(experiment: ExperimentSettings, arm: ArmSettings, row: Route) -> Rout
             "which another URL has not: split a route without one"
         )
     variant = dataclasses.replace(
-        row.variant, include_usage=asking, model=arm.model, experiment=experiment.name, arm=arm.name
+        row.variant,
+        include_usage=asking,
+        required=() if arm.shadow else row.variant.required,
+        model=arm.model,
+        experiment=experiment.name,
+        arm=arm.name,
     )
     changed = dataclasses.replace(row, variant=variant, provider=provider)
     if not elsewhere:
