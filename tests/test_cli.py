@@ -242,7 +242,7 @@ def free_port() -> int:
 def running(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """`tachograph up` in its own process: (address, store)."""
     store, port = tmp_path / "store", free_port()
-    words = ["up", "--store", str(store), "--listen", f"127.0.0.1:{port}", "--with", str(RECORDINGS)]
+    words = ["up", "--store", str(store), "--listen", f"127.0.0.1:{port}", "--gateway", "", "--with", str(RECORDINGS)]
     with (tmp_path / "up.log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "tachograph", *words], cwd=tmp_path, stdout=log, stderr=log)
         try:

@@ -18,6 +18,7 @@ from tests.capture.sdk.scripted import WHOLE
 from tachograph import wire
 from tachograph.call import Call
 from tachograph.capture.gateway.following import LOG, LogLimits
+from tachograph.capture.gateway.lines import Seen
 from tachograph.capture.gateway.running import Run
 from tachograph.flow import Busy, Refused
 from tachograph.gating import Gating, Kept, Place, Sent, Told, calls_of
@@ -32,23 +33,12 @@ OPENING = b'{"a":'
 LIMITS = LogLimits(rotate_bytes=2000)
 
 
-@dataclass
-class Line:
-    """A `Seen` of a plain exchange."""
-
-    exchange: wire.Exchange
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None = None
-    attribution: dict[str, Any] = field(default_factory=dict)
-
-
 def made(number: int, **more: Any) -> str:
     told = {"a": number, "trace": secrets.token_hex(16), "span": secrets.token_hex(8), **more}
     return json.dumps(told, separators=(",", ":")) + "\n"
 
 
-def seen(line: bytes) -> Line | None:
+def seen(line: bytes) -> Seen | None:
     try:
         told = json.loads(line)
     except ValueError as error:
@@ -65,7 +55,8 @@ def seen(line: bytes) -> Line | None:
         started_at=START + timedelta(seconds=told["a"]),
         end_us=2000,
     )
-    return Line(exchange, told["trace"], told["span"], None, {"team": "one", "tags": {"x": "y"}})
+    who = {"team": "one", "tags": {"x": "y"}}
+    return Seen(exchange, True, "openai", "providers", told["trace"], told["span"], attribution=who)
 
 
 class Following:

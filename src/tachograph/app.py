@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tachograph import access, pricing
+from tachograph import access, gateway, pricing
 from tachograph.call import Call
 from tachograph.capture import recordings
 from tachograph.capture.lines import Line, read_calls
@@ -34,10 +35,13 @@ from tachograph.collecting import Collector, SpanReader
 from tachograph.config import Settings, SettingsError
 from tachograph.dialects.rules import SpanLimits
 from tachograph.flow import Busy, Refused
+from tachograph.gateway import Gateway, tapping, where_it_can
+from tachograph.gating import Kept, Sent
 from tachograph.health import Health
 from tachograph.importing import Imported, Importer, Tick, expanded
 from tachograph.keeping import RELEASE_SECONDS, SNAPSHOT_SECONDS, Keeping
 from tachograph.normalise import Circumstances, from_exchange, price, unpriced
+from tachograph.outlets.otlp import Collector as CollectorOutlet
 from tachograph.pricing import PriceBook, PriceFileError
 from tachograph.prometheus import Metrics
 from tachograph.remote import Remote
@@ -228,10 +232,15 @@ def serve(
             keys=keys,
         )
         door = stack.enter_context(_listening(host.strip("[]"), int(port)))
+        gateway_line = ""
+        if settings.gateway:
+            kept = Kept(keeping, book, health, settings.attribution, now, live.publish)
+            serves, gateway_line = stack.enter_context(where_it_can(lambda: Gateway(settings, tapping(), kept, health)))
+            open_doors |= {"gateway": settings.gateway} if serves else {}
         address = stack.enter_context(_announced(settings, keys, tls))
         gc.collect()
         gc.freeze()  # prices and the like stay: no need to walk over them again for every batch
-        asyncio.run(_serve(settings, parts, keeping, collector, tls, door, address, say, open_doors))
+        asyncio.run(_serve(settings, parts, keeping, collector, tls, door, address, say, open_doors, gateway_line))
 
 
 async def _serve(
@@ -244,6 +253,7 @@ async def _serve(
     address: str,
     say: Callable[[str], None],
     open_doors: dict[str, str],
+    gateway_line: str,
 ) -> None:
     """The doors and the API, until a signal; then the doors first, so that nothing new is accepted."""
     server, loop = Server(parts, tls), asyncio.get_running_loop()
@@ -264,6 +274,8 @@ async def _serve(
         for name, title in (("otlp_http", "OTLP/HTTP"), ("otlp_grpc", "OTLP/gRPC")):
             if name in open_doors:
                 say(f"{title} on {open_doors[name]}")
+        if gateway_line:
+            say(gateway_line)
         tending = [
             asyncio.create_task(_watching(parts.health, running.lag_seconds)),
             asyncio.create_task(_again_and_again(keeping.remember, SNAPSHOT_SECONDS)),
@@ -274,6 +286,21 @@ async def _serve(
         finally:
             for task in tending:
                 task.cancel()
+
+
+def proxy(settings: Settings, say: Callable[[str], None]) -> Health:
+    """Run the gateway alone, with the collector at the other end, until told to stop; what it counted."""
+    health, stopping = Health(), threading.Event()
+    outlet = CollectorOutlet(settings.collector, key=settings.collector_key)
+    for word in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(word, lambda *_: stopping.set())
+    with Gateway(settings, tapping(), Sent(outlet, health, settings.attribution), health) as running:
+        say(f"{running.line} - calls go to {settings.collector}; stop it with Ctrl-C")
+        stopping.wait()
+        for word in (signal.SIGINT, signal.SIGTERM):  # who asks again does not want to wait for streams
+            signal.signal(word, signal.default_int_handler)
+    outlet.close()
+    return health
 
 
 def _door_limits(settings: Settings) -> DoorLimits:
@@ -390,6 +417,7 @@ def checks(settings: Settings) -> list[tuple[bool, str, str]]:
     rows += [_package(name) for name in PACKAGES]
     rows.append(_attempted("prices", lambda: f"{len(price_book(settings).rows):,} dated rows"))
     rows += _folder(settings)
+    rows += gateway.state(settings)
     rows.append(_attempted("store", lambda: _store_state(settings)))
     return rows
 

@@ -271,17 +271,38 @@ def up(
     listen: Annotated[str | None, typer.Option(help="Address of the API, host:port.")] = None,
     otlp_http: Annotated[str | None, typer.Option(help="Address of the OTLP/HTTP door; '' shuts it.")] = None,
     otlp_grpc: Annotated[str | None, typer.Option(help="Address of the OTLP/gRPC door; '' shuts it.")] = None,
+    gateway: Annotated[str | None, typer.Option(help="Address of the gateway; '' shuts it.")] = None,
     config: Config = None,
     prices: Prices = None,
 ) -> None:
-    """Start the store, the OTLP doors and the JSON API, and keep them running."""
-    settings = _settings(config, store=store, listen=listen, otlp_http=otlp_http, otlp_grpc=otlp_grpc, prices=prices)
+    """Start the store, the OTLP doors, the gateway and the JSON API, and keep them running."""
+    doors = {"listen": listen, "otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "gateway": gateway}
+    settings = _settings(config, store=store, prices=prices, **doors)
     app.serve(
         settings,
         files or [],
         say=_console().print,
         summarised=lambda value, title: show.summary(_console(), value, title),
     )
+
+
+@commands.command()
+def gateway(
+    listen: Annotated[str | None, typer.Option(help="Address, host:port.", show_default="127.0.0.1:4190")] = None,
+    file: Annotated[Path | None, typer.Option(help="Routes and experiments.", show_default="gateway.toml")] = None,
+    to: Annotated[str | None, typer.Option(help="Collector.", show_default="http://127.0.0.1:4318")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where its files and its log are.")] = None,
+    config: Config = None,
+) -> None:
+    """Run the gateway alone, as a sidecar: what it records goes to a collector.
+
+    It serves while the collector is away, and while it is itself restarted. The collector's key is
+    TACHOGRAPH_COLLECTOR_KEY.
+    """
+    settings = _settings(config, gateway=listen, gateway_file=file, collector=to, gateway_folder=folder)
+    if not settings.gateway:
+        raise Refused("shut", "the gateway is shut by the setting `gateway`: give --listen host:port")
+    show.ledger(_console(), app.proxy(settings, _console().print).ledger())
 
 
 @commands.command()

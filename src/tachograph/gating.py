@@ -21,13 +21,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from tachograph import wire
 from tachograph.call import Call, derive_id
 from tachograph.capture.gateway.following import Batch, Log, LogLimits
+from tachograph.capture.gateway.lines import Seen
 from tachograph.capture.gateway.running import Run
 from tachograph.flow import Busy, Refused, Sink
 from tachograph.flow.batch import to_batch
@@ -52,16 +53,6 @@ _LOG = logging.getLogger("tachograph.gateway")
 _TOLD_MAX = 10  # lines that could not be read are told one by one
 
 Fate = tuple[str, str]  # (refused or ignored, reason)
-
-
-class Seen(Protocol):
-    """What a line of the log is. attribution: fields of the Call; parent_span_id: the client's, None for none."""
-
-    exchange: wire.Exchange
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    attribution: Mapping[str, Any]
 
 
 @dataclass(slots=True)

@@ -39,9 +39,13 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Up:
-    """One service on one store. store: a folder or an address. said: the lines of all its processes."""
+    """One service on one store. store: a folder or an address. gateway: the address of its gateway, '' for none.
+    more: environment beyond our own.
+    """
 
     store: str
+    gateway: str = ""
+    more: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=lambda: free_ports(3))
     process: subprocess.Popen[str] | None = None
     log: Path | None = None
@@ -61,7 +65,7 @@ class Up:
 
     def command(self, *more: str) -> list[str]:
         listen, http, grpc = (f"127.0.0.1:{port}" for port in self.ports)
-        doors = ("--listen", listen, "--otlp-http", http, "--otlp-grpc", grpc)
+        doors = ("--listen", listen, "--otlp-http", http, "--otlp-grpc", grpc, "--gateway", self.gateway)
         return [sys.executable, "-m", "tachograph", "up", "--store", self.store, *doors, *more]
 
     def begin(self, *more: str) -> subprocess.Popen[str]:
@@ -69,7 +73,11 @@ class Up:
         said = self.log.open("a") if self.log else subprocess.DEVNULL
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            self.command(*more), stdout=subprocess.PIPE, stderr=said, text=True, env={**os.environ, "COLUMNS": "300"}
+            self.command(*more),
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            env={**os.environ, "COLUMNS": "300", **self.more},
         )
         if not isinstance(said, int):
             said.close()
@@ -81,7 +89,7 @@ class Up:
         lines = []
         for line in self.process.stdout:
             lines.append(line)
-            if "OTLP/gRPC on" in line:
+            if ("gateway on" if self.gateway else "OTLP/gRPC on") in line:
                 self._await_api()
                 return time.monotonic() - self.began
         raise AssertionError(f"ended with {self.process.wait()}: {''.join(lines)} {self._told()}")

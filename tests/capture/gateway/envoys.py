@@ -35,13 +35,16 @@ class Plain:
     whole: str
 
 
-def plain(port: int, upstream: int, said: str = "hi", more: str = "") -> Plain:
-    """A bootstrap that answers `/said` itself, passes the rest on, and logs the header `x-n` of each request. more: a
-    name that makes it another configuration.
+def plain(port: int, upstream: int, said: str = "hi", more: str = "", prefix: str = "") -> Plain:
+    """A bootstrap that answers `/said` itself, passes the rest on without the prefix, and logs the header `x-n` of each
+    request. more: a name that makes it another configuration.
     """
     routes = [
         {"match": {"path": "/said"}, "direct_response": {"status": 200, "body": {"inline_string": said}}},
-        {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}},
+        {
+            "match": {"prefix": f"{prefix}/"},
+            "route": {"cluster": "upstream", "timeout": "0s", "prefix_rewrite": "/"},
+        },
     ]
     where = {"name": "routes", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
     discovered = {"@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", **where}

@@ -149,12 +149,14 @@ class Proxy:
         for run in living:
             _drain(run)
         until = time.monotonic() + self._limits.stop_seconds_max
-        while time.monotonic() < until and any(_active(run) for run in living):
-            time.sleep(_TICK_SECONDS / 2)
-        for run in living:  # the newest first: one that took over ends the one before itself, or falls over its absence
-            _end(run)
-        self._current = None
-        self._health.set("gateway_up", 0)
+        try:
+            while time.monotonic() < until and any(_active(run) for run in living):
+                time.sleep(_TICK_SECONDS / 2)
+        finally:  # also where somebody presses Ctrl-C again
+            for run in living:  # the newest first: it ends the one it took over from, or falls over its absence
+                _end(run)
+            self._current = None
+            self._health.set("gateway_up", 0)
 
     def leave(self) -> None:
         """Let go of the folder, with Envoy as it is."""
