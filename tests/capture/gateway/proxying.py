@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +36,7 @@ LOG = {
     "flags": "%RESPONSE_FLAGS%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "protocol": "%UPSTREAM_PROTOCOL%",
+    "id": "%REQ(X-REQUEST-ID)%",
     "failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
     "kept": "%DYNAMIC_METADATA(tachograph)%",
 }
@@ -139,9 +141,15 @@ class Proxy:
 
     def logged(self, path: str, **told: Any) -> tuple[Asked, dict[str, Any]]:
         """A request's answer and its line."""
-        before = len(self.lines())
-        answer = self.ask(path, **told)
-        return answer, self.lines(before + 1)[before]
+        name = str(uuid.uuid4())
+        answer = self.ask(path, headers={**(told.pop("headers", None) or {}), "x-request-id": name}, **told)
+        return answer, self.lines_of(name, 1)[0]
+
+    def lines_of(self, name: str, count: int) -> list[dict[str, Any]]:
+        """The lines with an `x-request-id`, as soon as there are so many."""
+        found = lambda: [line for line in self.lines() if line["id"] == name]  # noqa: E731
+        eventually(lambda: len(found()) >= count, f"{count} lines of {name}")
+        return found()
 
     def lines(self, count: int = 0) -> list[dict[str, Any]]:
         """The log, as soon as it has so many lines."""

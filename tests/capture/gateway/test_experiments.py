@@ -182,16 +182,13 @@ def test_arms_keep_the_path_of_their_route(proxy: Proxy, old: Behind) -> None:
 
 
 def test_the_log_says_which_arm(proxy: Proxy) -> None:
-    before = len(proxy.lines())
-    proxy.ask("/drawn/v1/x")
-    line = proxy.lines(before + 1)[before]
+    _, line = proxy.logged("/drawn/v1/x")
     assert line["route"] == "drawn"
     assert arm_of(line["cluster"]) in (("cheaper", "now"), ("cheaper", "mini"))
 
 
 def test_a_shadow_gets_a_copy_and_its_own_line(proxy: Proxy, new: Behind) -> None:
     new.seen.clear()
-    before = len(proxy.lines())
     sent = {"authorization": "Bearer mine", "x-request-id": "6f1f7b2c-0000-4000-8000-000000000002"}
     got = proxy.ask("/watched/v1/x?a=b", b'{"model": "m1"}', headers=sent).echo
     assert got["headers"]["x-variant"] == "asking//shadowed/now/"
@@ -200,7 +197,7 @@ def test_a_shadow_gets_a_copy_and_its_own_line(proxy: Proxy, new: Behind) -> Non
     assert copy["headers"]["x-variant"] == "asking/m2/shadowed/copied/"
     assert copy["headers"]["host"] == f"127.0.0.1:{new.port}"
     assert "authorization" not in copy["headers"]
-    lines = proxy.lines(before + 2)[before:]
+    lines = proxy.lines_of(sent["x-request-id"], 2)
     assert {arm_of(line["cluster"]) for line in lines} == {("shadowed", "now"), ("shadowed", "copied")}
     assert [line["status"] for line in lines] == [200, 200]
     assert {line["route"] for line in lines} == {"watched"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from proxying import Behind, Proxy, eventually
@@ -274,10 +275,22 @@ def test_bedrock_says_that_a_clients_signature_is_void(proxy: Proxy) -> None:
 
 
 def test_the_log_says_where_it_went(proxy: Proxy) -> None:
-    before = len(proxy.lines())
-    proxy.ask("/own/v1/x")
-    line = proxy.lines(before + 1)[before]
+    _, line = proxy.logged("/own/v1/x")
     assert (line["route"], line["cluster"], line["status"]) == ("own", "route.own", 200)
+
+
+def test_a_tap_may_hold_a_body_of_20_mb(tmp_path: Path, behind: Behind) -> None:
+    source = """function envoy_on_request(handle)
+      local body = handle:body()
+      body:setBytes("!" .. body:getBytes(1, body:length() - 1))
+    end"""
+    running = Proxy(tmp_path, {"route": [{"prefix": "/own", "url": behind.url}]}, tap=lambda _: source)
+    try:
+        assert len(running.ask("/own/v1/x", b"x" * 20_000_000).echo["body"]) == 20_000_000
+        assert behind.seen[-1]["body"].startswith("!xx")
+    finally:
+        behind.seen.clear()
+        running.stop()
 
 
 def test_a_body_of_20_mb_passes(proxy: Proxy, behind: Behind) -> None:

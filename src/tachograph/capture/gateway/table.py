@@ -27,7 +27,7 @@ Json = dict[str, Any]
 OUTER = "routes"
 HEALTH_PATH = "/tachograph/health"
 HOP = "x-tachograph-hop"  # on the way to the inner listener, where the exchange is recorded
-BODY_BYTES_MAX = 32 * 1024 * 1024  # of a request that is kept: changed, signed, copied or tried again
+BODY_BYTES_MAX = 32 * 1024 * 1024  # of a request that is held: to be changed, signed, copied or tried again
 CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _SIGNED = ("x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "amz-sdk-invocation-id", "amz-sdk-request")
 _RETRIED = (408, 409, 429, 500, 502, 503, 504, 529)
@@ -69,6 +69,7 @@ def tables(table: Table, asking: Asking) -> list[Json]:
                 "domains": list(asking.hosts) or ["*"],
                 "routes": [_healthy(asking), *_strangers(asking), *rows, _nothing()],
                 "request_headers_to_remove": ["x-forwarded-proto"],
+                "request_body_buffer_limit": BODY_BYTES_MAX,
                 "typed_per_filter_config": dict(asking.gate),
             },
             *([_unknown_host()] if asking.hosts else []),
@@ -88,6 +89,7 @@ def tables(table: Table, asking: Asking) -> list[Json]:
                     for made in _rows(table, row, _number(table, number), bool(row.retries))
                 ],
                 "request_headers_to_remove": ["x-forwarded-proto", HOP],
+                "request_body_buffer_limit": BODY_BYTES_MAX,
             },
         ],
     }
@@ -127,7 +129,6 @@ def _outer(table: Table, row: Route, number: int) -> Iterator[Json]:
                 },
             },
         },
-        "request_body_buffer_limit": BODY_BYTES_MAX,
         "request_headers_to_add": [_header(HOP, "1")],
         "typed_per_filter_config": {TAP: {"@type": _LUA, "disabled": True}},
     }
@@ -148,13 +149,11 @@ def _rows(table: Table, row: Route, number: int, copied: bool) -> Iterator[Json]
         yield _row(table, row, upgrade, {"cluster": cluster_of(row) + WEBSOCKET}, _armed(table, row))
     arms = table.routes.arms.get(f"/{row.name}", ())
     if not arms:
-        yield _row(table, row, {}, {"cluster": cluster_of(row)}, {**_kept(row), **_armed(table, row)})
+        yield _row(table, row, {}, {"cluster": cluster_of(row)}, _armed(table, row))
         return
     experiment = table.experiments[f"/{row.name}"]
     action = split(arms, number, experiment, lambda armed: _weighted(table, armed))
-    yield _row(
-        table, row, {}, {**action, **(copies(arms) if copied else {})}, {"request_body_buffer_limit": BODY_BYTES_MAX}
-    )
+    yield _row(table, row, {}, {**action, **(copies(arms) if copied else {})}, {})
 
 
 def _row(table: Table, row: Route, match: Json, action: Json, more: Json) -> Json:
@@ -277,14 +276,10 @@ def _shadow(table: Table, arm: Arm) -> Json:
     return {
         "name": shadow_host(arm),
         "domains": [shadow_host(arm)],
-        "routes": [{"name": row.name, "match": {"prefix": "/"}, "route": action, **_kept(row), **_armed(table, row)}],
+        "routes": [{"name": row.name, "match": {"prefix": "/"}, "route": action, **_armed(table, row)}],
         "request_headers_to_remove": ["x-forwarded-proto", HOP],
+        "request_body_buffer_limit": BODY_BYTES_MAX,
     }
-
-
-def _kept(row: Route) -> Json:
-    """A body that is changed or signed is kept whole."""
-    return {"request_body_buffer_limit": BODY_BYTES_MAX} if row.region or row.variant.arm else {}
 
 
 def _refused_signature(row: Route) -> Json:
