@@ -6,8 +6,10 @@ import hashlib
 import http.client
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -407,3 +409,48 @@ def test_without_authorities_there_is_a_remedy(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     with pytest.raises(SettingsError, match="install ca-certificates"):
         system_ca()
+
+
+HOLDING = "function envoy_on_request(handle) handle:body() end"
+
+
+@pytest.mark.long
+def test_a_flood_of_large_bodies_is_refused_and_ends_nothing(tmp_path: Path, behind: Behind) -> None:
+    """Far more than `memory_bytes_max` is sent at once to a tap that holds bodies."""
+    limit = 128 * 1024 * 1024
+    bounded = {**told(behind, tmp_path), "memory_bytes_max": limit, "request_seconds": 60}
+    running = Proxy(tmp_path / "envoy", bounded, tap=lambda _: HOLDING)
+    largest, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal largest
+        while not done.wait(0.02):
+            largest = max(largest, resident_bytes(running.process.pid))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        with ThreadPoolExecutor(24) as pool:
+            outcomes = list(pool.map(lambda _: flooded(running), range(48)))
+        assert set(outcomes) <= {200, 503, 0}
+        assert outcomes.count(200) < len(outcomes)
+        eventually(lambda: closes_well(running), "it serves again")
+        assert running.process.poll() is None
+    finally:
+        done.set()
+        watching.join()
+        running.stop()
+    behind.seen.clear()
+    assert largest < 6 * limit, largest
+
+
+def flooded(proxy: Proxy) -> int:
+    try:
+        return proxy.ask("/own/v1/x", b"x" * 25_000_000).status
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096
