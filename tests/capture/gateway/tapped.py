@@ -91,7 +91,6 @@ class Tap:
             "a": lines.LOG_FORMAT["a"],
             "t": str(STARTED_US),
             "n": "route",
-            "p": url.path,
             "w": request.method,
             "u": "127.0.0.1:1",
             "s": exchange.status,

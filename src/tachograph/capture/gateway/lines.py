@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, unquote_to_bytes
 
 from tachograph.capture.gateway import attribution
-from tachograph.capture.gateway.reframing import FRAMINGS, NOTHING
+from tachograph.capture.gateway.reframing import framing
 from tachograph.flow import Refused
 from tachograph.wire.exchange import End, Exchange, Request
 
@@ -31,7 +31,6 @@ LOG_FORMAT: Mapping[str, str] = {
     "n": "%ROUTE_NAME%",
     "c": "%UPSTREAM_CLUSTER%",
     "u": "%UPSTREAM_HOST%",
-    "p": "%PATH(NQ:ORIG)%",
     "w": "%REQ(:METHOD)%",
     "s": "%RESPONSE_CODE%",
     "f": "%RESPONSE_FLAGS%",
@@ -133,20 +132,20 @@ def _malformed(why: str) -> Refused:
 
 
 def _seen(line: bytes, told: dict[str, Any], kept: dict[str, str], behind: Behind) -> Seen:
-    route, cluster, path = _word(told.get("n")), _word(told.get("c")), _word(told.get("p"))
+    route, cluster = _word(told.get("n")), _word(told.get("c"))
+    trace_of, place, *asked = [*kept.get("q", "").split("|", 2), "", ""][:3]
+    path, _, query = unquote(place).partition("?")
     started_us = int(_word(told["t"]))
     found = behind(route, path, cluster) if route else None
     url, provider = found or (path, None)
-    headers = _headers(kept.get("q", ""))
+    headers = _headers(asked[0])
     members = _members(kept.get("r", ""))
     flags = set(_word(told.get("f")).replace("-", "").split(",")) - {""}
     cuts = tuple(kept.get("x", "").split())
-    trace, span, parent = _trace(kept.get("t", "")) or _derived(line)
+    trace, span, parent = _trace(trace_of) or _derived(line)
     return Seen(
         exchange=Exchange(
-            Request(
-                url + (f"?{kept['u']}" if kept.get("u") else ""), _word(told.get("w")) or "POST", headers, b"", members
-            ),
+            Request(f"{url}?{query}" if query else url, _word(told.get("w")) or "POST", headers, b"", members),
             provider=provider,
             started_at=datetime.fromtimestamp(0, UTC) + timedelta(microseconds=started_us),
             end_us=_end_us(told),
@@ -276,12 +275,11 @@ def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -
 
 
 def _chunks(kept: Mapping[str, str], started_us: int) -> Iterator[tuple[int | None, bytes]]:
-    framing = kept.get("f") or (NOTHING if kept.get("p") else "")
-    if not framing:
+    since, _, text = kept.get("p", "").partition("|")
+    first = kept.get("e1") or text
+    if not first:
         return
-    if framing not in FRAMINGS:
-        raise ValueError(f"the framing {framing[:20]!r} is not known")
-    whole, begun, empty = FRAMINGS[framing]
+    whole, begun = framing(first)
     texts: dict[str, bytes] = {}
     last_us = 0
     for number, at_us in _sequence(kept):
@@ -289,11 +287,8 @@ def _chunks(kept: Mapping[str, str], started_us: int) -> Iterator[tuple[int | No
             texts[number] = whole(kept.get(f"e{number}", ""), plain)
         last_us = last_us if at_us is None else at_us
         yield None if at_us is None else at_us - started_us, texts[number]
-    since, _, text = kept.get("p", "").partition("|")
     if text:
         yield last_us + int(since or 0) - started_us, begun(text, plain)
-    elif not texts:
-        yield None, empty
 
 
 def _sequence(kept: Mapping[str, str]) -> Iterator[tuple[str, int | None]]:

@@ -32,7 +32,9 @@ def _event(text: str, plain: Plain) -> bytes:
 
 
 def _begun_event(text: str, plain: Plain) -> bytes:
-    """Without the end of the last of them."""
+    """Without the end of the last of them; of none that has come, what shows the framing."""
+    if text == ".":
+        return b"data:"
     events = [_event(part, plain) for part in text.split("~")]
     return b"".join(events[:-1]) + events[-1].rstrip(b"\n")
 
@@ -83,18 +85,14 @@ def _damaged(*, whole_prelude: bool) -> bytes:
 
 
 def _begun_frame(text: str, plain: Plain) -> bytes:
+    """Half a frame: nobody can read it."""
     return b"\0\0\0\x10"
 
 
-def _nothing(text: str, plain: Plain) -> bytes:
-    return b"?"
-
-
-NOTHING = "nothing"  # neither
-# What the tap calls the framing -> (a whole event, one that has begun, what has come where there was none).
-FRAMINGS: Mapping[str, tuple[Frame, Frame, bytes]] = {
-    "events": (_event, _begun_event, b"data:"),
-    "json": (_value, _begun_value, b"?"),
-    "frames": (_frame, _begun_frame, b"\0"),
-    NOTHING: (_nothing, _nothing, b"?"),
-}
+def framing(text: str) -> tuple[Frame, Frame]:
+    """(bytes of a whole event, of one that has begun) in the framing that the text of an event is of."""
+    if text[0] in "dej.":
+        return _event, _begun_event
+    if text[0] in "vcxr!":
+        return _frame, _begun_frame
+    return _value, _begun_value

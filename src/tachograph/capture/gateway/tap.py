@@ -22,6 +22,7 @@ LIMITS: Mapping[str, int] = {
     "MESSAGE_BYTES": 1024,  # of an error's message, in which phrases are looked for
     "METADATA_BYTES": 129,
     "NAME_BYTES": 64,
+    "PATH_BYTES": 1024,
     "EVENT_NAME_BYTES": 128,
     "HEADER_BYTES": 512,
     "ATTRIBUTION_BYTES": 2048,
@@ -42,6 +43,7 @@ LIMITS: Mapping[str, int] = {
     "HOLES": 8,
     "PAYLOAD_BYTES": 128 * 1024,  # of an AWS frame
     "HELD_BYTES": 64 * 1024,  # of a line that may be the chunk that brings the usage
+    "BUFFERED_BYTES": 64 * 1024,  # of a request that is looked at in one piece
     "ASK_BYTES": 1024 * 1024,  # of a request that is changed
     "REFUSAL_BYTES": 64 * 1024,
     "WAITING_REQUESTS": 256,

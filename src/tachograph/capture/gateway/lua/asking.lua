@@ -1,6 +1,6 @@
 -- A request: what is kept of it, what is taken off it, what is added.
 --
--- In: Envoy's handle. Out: metadata `q` (headers), `a` (who is asking), `t` (trace), `r` (members of the body); a request
+-- In: Envoy's handle. Out: metadata `q` (trace, path, headers), `a` (who is asking), `r` (members of the body); a request
 -- with its own span in `traceparent`, without what is meant for us, and where the route says so asking for the usage of
 -- its stream or for another model.
 
@@ -27,11 +27,12 @@ end
 -- A header as the log may hold it: cut, with | and what is no plain text spelled out.
 local function worded(name, value, bytes)
   if #value > bytes then value = sub(value, 1, bytes) end
-  if find(value, "[^%w_%-:./ ,;=+@()#*$&?!]") then value = gsub(value, "[^%w_%-:./ ,;=+@()#*$&?!{}%[%]<>~^]", escaped) end
-  return name .. "=" .. value
+  return name .. "=" .. safe(value)
 end
 
 local function attributes(name)
+  local first = byte(name)
+  if first ~= 120 and first ~= 104 then return false end -- none begins but with x or h
   if ATTRIBUTION[name] then return true end
   for index = 1, #ATTRIBUTION_PREFIXES do
     local prefix = ATTRIBUTION_PREFIXES[index]
@@ -62,15 +63,16 @@ local function traced(traceparent)
   return "00-" .. trace .. "-" .. span .. "-" .. flags, trace .. "-" .. span .. "-" .. parent
 end
 
--- The members of the query that are kept.
-local function query_of(path)
+-- The path as the client sent it, with the members of the query that are kept.
+local function place_of(path)
   local at = find(path, "?", 1, true)
-  if not at then return nil end
+  if not at then return #path <= PATH_BYTES and safe(path) or safe(sub(path, 1, PATH_BYTES)) end
   local found = {}
   for name, value in string.gmatch(sub(path, at + 1, at + 2048), "([^&=]+)=([^&]*)") do
-    if ASKED_IN_QUERY[name] then found[#found + 1] = worded(name, value, WORD_BYTES) end
+    if ASKED_IN_QUERY[name] then found[#found + 1] = name .. "=" .. safe(sub(value, 1, WORD_BYTES)) end
   end
-  return #found > 0 and concat(found, "&") or nil
+  path = safe(sub(path, 1, at - 1 < PATH_BYTES and at - 1 or PATH_BYTES))
+  return #found > 0 and path .. "?" .. concat(found, "&") or path
 end
 
 local function missing(said, reduced)
@@ -149,7 +151,7 @@ end
 
 local function members(R, F)
   if F then return "{" .. concat(F.out, ",") .. "}" end
-  if R.depth == 0 and R.lex == 0 and R.skip == 0 then return whole(R) end
+  if not is_open(R) then return whole(R) end
   return unfinished(R)
 end
 

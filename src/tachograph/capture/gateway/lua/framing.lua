@@ -7,13 +7,16 @@
 
 local SSE_FIELDS = {"data", "event", "id", "retry"}
 
+-- What is known of one answer. events .. cuts: what `keeping` keeps; line .. after_cr: of server-sent events; buffer,
+-- lost: of frames; scalars, queue: of JSON.
 local function tap(kind)
-  local T = keeper()
-  T.kind = lower(kind)
-  T.framing, T.head, T.line, T.begun, T.name, T.data, T.held, T.blank, T.after_cr = nil, "", nil, "", "", 0, "", false, false
-  T.frames, T.frame_count, T.buffer, T.left, T.lost = {}, 0, "", 0, false
-  T.scalars, T.queue, T.queue_bytes = 0, {}, 0
-  return T
+  return {
+    metadata = false, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0, newest = 0, run = 0,
+    segment = 0, sequence = {}, unsaved = false, pending = "", cuts = false,
+    kind = lower(kind), framing = false, head = "", marked = false, R = false, frames = {}, frame_count = 0,
+    line = false, begun = "", name = "", data = 0, held = "", blank = false, fresh = false, after_cr = false,
+    bare = false, buffer = "", lost = false, scalars = 0, queue = false, queue_bytes = 0,
+  }
 end
 
 local function event(T, text)
@@ -113,7 +116,7 @@ local function dispatched(T)
     noted(T, number)
   elseif T.data == 1 then
     local R = T.R
-    if R.lex ~= 0 or R.depth > 0 or R.skip > 0 then
+    if is_open(R) then
       number = number_of(T, spoken(T, "?"))
       noted(T, number)
     elseif R.n > 0 or R.spoilt then
@@ -132,7 +135,7 @@ end
 
 local function data_begins(T, s, i, j)
   local R = T.R
-  if T.data == 1 and R.depth == 0 and R.lex == 0 and (R.n > 0) then
+  if T.data == 1 and not is_open(R) and R.n > 0 then
     local code = byte(s, i)
     if code == 123 or code == 91 then
       local name = T.name
@@ -179,7 +182,7 @@ local function bare(T, s, i, j, ended)
   if not ended then return end
   reduce(T.bare, "\n", 1, 1)
   local R = T.bare
-  local open = R.lex ~= 0 or R.depth > 0 or R.skip > 0
+  local open = is_open(R)
   event(T, (T.line == "error" and "e" or "j") .. T.name .. "|" .. (open and "{?" or whole(R)))
 end
 
@@ -199,7 +202,7 @@ local function line_begins(T, s, i, j, ended)
   elseif field == "event" then
     T.line, T.blank, T.name = "event", true, ""
   elseif field == "error" then
-    T.line, T.blank, T.bare = "error", true, nil
+    T.line, T.blank, T.bare = "error", true, false
   else
     T.line = "other"
   end
@@ -246,7 +249,7 @@ local function line(T, s, i, j, ended)
   elseif kind == "bare" then
     bare(T, s, i, j, ended)
   end
-  if ended then T.line = nil end
+  if ended then T.line = false end
 end
 
 local function lines(T, s, i, j)
@@ -274,7 +277,7 @@ local function lines(T, s, i, j)
             i = newline + 1
           end
           local holes = T.R.holes
-          T.R.holes = nil
+          T.R.holes = false
           if number and frames_hold(T) then framed(T, s, start, i - 1, number, holes) end
         else
           quick = false
@@ -303,14 +306,14 @@ local function unfinished_event(T)
     text = spoken(T, "[DONE]")
   elseif T.data == 1 then
     local R = T.R
-    local open = R.lex ~= 0 or R.depth > 0 or R.skip > 0
+    local open = is_open(R)
     if open then text = spoken(T, "?") elseif R.n > 0 or R.spoilt then text = spoken(T, whole(R)) end
   elseif T.held ~= "" then
     text = spoken(T, done(T.held) and "[DONE]" or "?")
   end
   if T.bare and (T.line == "bare" or T.line == "error") then
     local R = T.bare
-    local open = R.lex ~= 0 or R.depth > 0 or R.skip > 0
+    local open = is_open(R)
     text = text .. (text ~= "" and "~" or "") .. (T.line == "error" and "e" or "j") .. T.name .. "|"
       .. (open and "{?" or whole(R))
   end
@@ -334,7 +337,7 @@ local CONTAINERS = {[123] = true, [91] = true, [93] = true, [44] = true}
 -- Elements that have come within the first line: nobody can tell them from a document yet.
 local function queued(T)
   for index = 1, #T.queue do event(T, T.queue[index]) end
-  T.queue = nil
+  T.queue, T.queue_bytes = false, EVENT_BYTES
 end
 
 local function values(T, s, i, j)
@@ -343,8 +346,10 @@ local function values(T, s, i, j)
     i = reduce(R, s, i, j)
     if R.newline and T.queue then queued(T) end
     if R.lex == 0 and R.skip == 0 and (R.n > 0 or R.spoilt) then
-      if R.depth == 1 and not R.object[1] and R.due[1] == AFTER and R.n > 0 then
-        if T.queue and T.queue_bytes < EVENT_BYTES then
+      local L = R.level
+      if L.depth == 1 and not L.object and L.due == AFTER and R.n > 0 then
+        if not R.newline and T.queue_bytes < EVENT_BYTES then
+          T.queue = T.queue or {}
           T.queue[#T.queue + 1] = whole(R)
           T.queue_bytes = T.queue_bytes + R.size
         else
@@ -352,7 +357,7 @@ local function values(T, s, i, j)
           value_ended(T) -- an element of a list
         end
         R.n, R.size, R.spoilt = 0, 0, false
-      elseif R.depth == 0 and (i <= j or byte(s, j) == 10) then
+      elseif L.depth == 0 and (i <= j or byte(s, j) == 10) then
         T.scalars = (R.n > 0 and CONTAINERS[byte(R.out[1])]) and 0 or T.scalars + 1
         if T.queue then queued(T) end
         if T.scalars <= TEXTS then value_ended(T) end
@@ -464,7 +469,7 @@ local function payload(T, s)
   cleared(R)
   reduce(R, s, 1, #s)
   if R.lex == 2 then reduce(R, "\n", 1, 1) end
-  if R.lex ~= 0 or R.depth > 0 or R.skip > 0 or (R.n == 0 and not R.spoilt) then return "?" end
+  if is_open(R) or (R.n == 0 and not R.spoilt) then return "?" end
   return whole(R)
 end
 
@@ -492,7 +497,7 @@ local function frame(T, s, i, j, headers)
   local number = number_of(T, text)
   noted(T, number)
   if kind == "c" and frames_hold(T) and T.R.holes then framed(T, body, 1, #body, number, T.R.holes) end
-  T.R.holes = nil
+  T.R.holes = false
 end
 
 local function frames(T, s, i, j)
@@ -571,7 +576,6 @@ local function started(T, s)
   T.head, T.framing = "", framing
   T.R = reducer(NAMES, TOP)
   T.R.stops = framing == "json"
-  set(T, "f", framing)
   return s
 end
 
@@ -588,10 +592,13 @@ end
 -- What has begun and not ended, for the log.
 local function begun_event(T)
   local framing = T.framing
-  if framing == "events" then return unfinished_event(T) end
+  if framing == "events" then
+    local text = unfinished_event(T)
+    return (text == "" and T.events == 0) and "." or text
+  end
   if framing == "json" then
     return (T.queue and concat(T.queue) or "") .. unfinished(T.R) .. (not T.R.spoilt and "" or T.R.spoilt == 2 and ",?" or ",")
   end
-  if framing == "frames" then return (T.buffer ~= "" and not T.lost) and "?" or "" end
-  return framing and "?" or T.head ~= "" and "?" or ""
+  if framing == "frames" then return (T.buffer ~= "" and not T.lost) and "!?" or "" end
+  return (framing or T.head ~= "") and "?" or ""
 end

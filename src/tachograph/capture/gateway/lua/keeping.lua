@@ -4,8 +4,6 @@
 -- the sequence of (event, microseconds since the one before), `p` what has begun and not ended, `x` what was cut.
 -- Written with every piece, for nothing of ours runs after a client has left.
 
-local NAMESPACE = "tachograph"
-
 local clock
 do
   local ffi = require("ffi")
@@ -18,15 +16,8 @@ do
   end
 end
 
-local function keeper()
-  return {
-    metadata = nil, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0, newest = 0, run = 0,
-    segment = 0, sequence = {}, unsaved = false, pending = "", cuts = nil,
-  }
-end
-
 local function set(K, key, value)
-  K.metadata:set(NAMESPACE, key, value)
+  K.metadata:set("tachograph", key, value)
 end
 
 local function cut(K, what)

@@ -13,14 +13,10 @@ local lower, gsub, match, floor = string.lower, string.gsub, string.match, math.
 local ESCAPES = {[34] = true, [47] = true, [92] = true, [98] = true, [102] = true, [110] = true, [114] = true,
   [116] = true, [117] = true}
 
--- Bytes that begin or go on with a number or a word.
-local SCALAR, BLANK, HEX, DIGITS = {}, {[32] = true, [9] = true, [10] = true, [13] = true}, {}, {}
-for code = 33, 255 do SCALAR[code] = true end
-for code = 0, 31 do SCALAR[code] = true end
-for _, code in ipairs({9, 10, 13, 34, 44, 58, 91, 93, 123, 125}) do SCALAR[code] = nil end
+local BLANK, HEX, DIGITS = {[32] = true, [9] = true, [10] = true, [13] = true}, {}, {[45] = true}
 for code = 48, 57 do HEX[code], DIGITS[code] = true, true end
 for code = 65, 70 do HEX[code], HEX[code + 32] = true, true end
-for _, code in ipairs({43, 44, 45, 46, 69, 101, 32}) do DIGITS[code] = true end -- + , - . E e blank
+local FAR = 1e300 -- behind all bytes
 
 -- How much of a text is looked at, by what its name means.
 local TEXT_BYTES = {[WORD] = WORD_BYTES, [WORD_OR_NUMBER] = WORD_BYTES, [MOMENT] = 40, [COUNTED] = 65, [NUMBER] = 32,
@@ -32,10 +28,8 @@ end
 
 -- A raw text between quotes, as the log may hold it.
 local function safe(text)
-  if find(text, "[^%w_%-:./ ,;=+@()#*$&?!]") then
-    return (gsub(text, "[^%w_%-:./ ,;=+@()#*$&?!]", escaped))
-  end
-  return text
+  if find(text, "^[%w_%-:./ ,;=+@()#*$&?!]*$") then return text end
+  return (gsub(text, "[^%w_%-:./ ,;=+@()#*$&?!]", escaped))
 end
 
 -- The same of a text that was longer: not ending inside a character or an escape.
@@ -46,13 +40,30 @@ local function shortened(text, bytes)
   return at and sub(text, 1, at - 1) or text
 end
 
+-- Levels are used again: a body opens many containers, and few at a time.
+local SPARE, SPARES = {}, 0
+
+local function level_of(outer, depth, is_object, mode, shown, item)
+  local L
+  if SPARES > 0 then
+    L = SPARE[SPARES]
+    SPARES = SPARES - 1
+  else
+    L = {}
+  end
+  L.outer, L.depth, L.object, L.due, L.mode, L.shown = outer, depth, is_object, FIRST, mode, shown
+  L.item, L.piece, L.count, L.any = item, "", 0, 0
+  return L
+end
+
 -- names: what names mean. top: what a whole body is.
 local function reducer(names, top)
+  local base = {outer = false, depth = 0, object = false, due = FIRST, mode = top, shown = true, item = HOLDER,
+    piece = "", count = 0, any = 0}
   return {
-    names = names, out = {}, n = 0, size = 0, depth = 0, skip = 0, lex = 0, spoilt = false,
-    text = "", filled = false, escape = 0, sick = false, want = 0, kind = 0, less = 0, scalar = "", holes = nil,
-    object = {[0] = false}, due = {[0] = FIRST}, mode = {[0] = top}, item = {[0] = HOLDER}, piece = {[0] = ""},
-    count = {[0] = 0}, any = {[0] = 0}, shown = {[0] = true}, moment = nil,
+    names = names, base = base, level = base, out = {}, n = 0, size = 0, skip = 0, lex = 0, spoilt = false, stops = false,
+    text = "", filled = false, escape = 0, sick = false, want = 0, kind = 0, chars = 0, whole = false, scalar = "",
+    holes = false, scanned = "", next_escape = 0, next_control = 0, moment = false, newline = false, cut = false,
   }
 end
 
@@ -65,61 +76,63 @@ end
 
 -- A new value at the top begins.
 local function cleared(R)
-  R.n, R.size, R.depth, R.skip, R.lex, R.spoilt = 0, 0, 0, 0, 0, false
-  R.due[0], R.count[0], R.any[0] = FIRST, 0, 0
+  local base = R.base
+  R.n, R.size, R.skip, R.lex, R.spoilt, R.level = 0, 0, 0, 0, false, base
+  base.due, base.count, base.any = FIRST, 0, 0
 end
 
 -- What came is no JSON: 1, a place that a patient reader overlooks; 2, a token that is none.
 local function spoilt(R, how)
   if not R.spoilt or R.spoilt < how then R.spoilt = how end
-  R.holes = nil
+  R.holes = false
 end
 
 local MARKS = {",", "?"} -- behind a value, so that it is no JSON in the same way
 
--- Whether a value of this kind is still kept, however much has been.
-local function room(R, kind, depth)
+-- Whether a value of this kind is still kept where much has been kept already.
+local function room(R, L, kind)
+  local telling = kind == COUNTED or L.mode == COUNTS or (L.depth <= 3 and kind ~= PRESENCE and kind ~= HOLDER)
   if R.size < EVENT_BYTES then
-    return R.object[depth] or R.count[depth] < ITEMS or (R.item[depth] == LIST and R.count[depth] < LENGTHS)
+    if L.object or L.count < ITEMS or (L.item == LIST and L.count < LENGTHS) then return true end
+  elseif telling and R.size < EVENT_BYTES + EVENT_BYTES_RESERVED then
+    return true
   end
-  local telling = kind == COUNTED or R.mode[depth] == COUNTS or (depth <= 3 and kind ~= PRESENCE and kind ~= HOLDER)
-  return telling and R.size < EVENT_BYTES + EVENT_BYTES_RESERVED
+  R.cut = true
+  return false
 end
 
 -- The kind of the value that begins here; NOTHING where it is not kept.
-local function begun(R)
-  local depth = R.depth
-  local due = R.due[depth]
-  R.any[depth] = R.any[depth] + 1
-  R.due[depth] = AFTER
-  if R.object[depth] then
+local function begun(R, L)
+  local due = L.due
+  L.any = L.any + 1
+  L.due = AFTER
+  if L.object then
     if due ~= VALUE then
       spoilt(R, 1)
       return NOTHING
     end
-  elseif due == AFTER and depth > 0 then
+  elseif due == AFTER and L.depth > 0 then
     spoilt(R, 1)
   end
-  if R.mode[depth] == SILENT then return NOTHING end
-  local kind = R.item[depth]
-  if kind ~= NOTHING and not room(R, kind, depth) then
-    R.cut = true
-    return NOTHING
-  end
+  local kind = L.item
+  if kind == NOTHING or L.mode == SILENT then return NOTHING end
+  if (R.size >= EVENT_BYTES or L.count >= ITEMS) and not room(R, L, kind) then return NOTHING end
   return kind
 end
 
--- Before a value that is kept: the comma, the name.
-local function separated(R)
-  local depth = R.depth
-  if R.count[depth] > 0 and depth > 0 then push(R, ",") end
-  R.count[depth] = R.count[depth] + 1
-  if R.object[depth] then push(R, R.piece[depth]) end
-end
-
-local function kept(R, text)
-  separated(R)
-  push(R, text)
+-- A value that is kept: the comma, the name, itself.
+local function kept(R, L, text)
+  local count = L.count
+  L.count = count + 1
+  if count > 0 and L.depth > 0 then
+    text = L.object and "," .. L.piece .. text or "," .. text
+  elseif L.object then
+    text = L.piece .. text
+  end
+  local n = R.n + 1
+  R.n = n
+  R.out[n] = text
+  R.size = R.size + #text
 end
 
 -- names
@@ -162,18 +175,13 @@ local function piece_of(name)
   return piece
 end
 
-local function named(R, name)
-  local depth = R.depth
-  R.due[depth] = COLON
-  if R.sick then
-    spoilt(R, 1)
-    R.sick = false
-  end
-  local mode = R.mode[depth]
+local function named(R, L, name)
+  L.due = COLON
+  local mode = L.mode
   if mode == SILENT then return end
-  local kind = meaning(R, mode, name)
-  R.item[depth] = kind
-  if kind ~= NOTHING then R.piece[depth] = piece_of(name) end
+  local kind = mode <= TOP and R.names[name] or meaning(R, mode, name)
+  L.item = kind
+  if kind ~= NOTHING then L.piece = PIECES[name] or piece_of(name) end
 end
 
 -- texts
@@ -217,7 +225,7 @@ local function hole(R, from, to, is_text)
   local holes = R.holes
   local n = holes.n
   if n >= HOLES then
-    R.holes = nil
+    R.holes = false
     return
   end
   holes.n = n + 1
@@ -228,25 +236,22 @@ end
 local VERBATIM = {[WORD] = true, [WORD_OR_NUMBER] = true, [COUNTED] = true, [NUMBER] = true, [MEASURED] = true,
   [FIGURE] = true, [MESSAGE] = true, [FAILURE] = true, [ASKING] = true, [LENGTH] = true}
 
+
 local function text_ended(R, from, to)
-  local kind = R.kind
-  if kind < 0 then return named(R, R.text) end
-  if R.holes and from and R.filled and not VERBATIM[kind] then hole(R, from, to, true) end
+  local kind, L = R.kind, R.level
   if R.sick then
     R.sick = false
     spoilt(R, 1)
   end
+  if kind < 0 then return named(R, L, R.text) end
+  if R.holes and from and R.filled and not VERBATIM[kind] then hole(R, from, to, true) end
   if kind == NOTHING then return end
-  if not R.filled then
-    kept(R, "''")
-  elseif kind == LENGTH then
-    kept(R, "'*" .. R.chars .. "'")
-  elseif kind == LIST then
-    kept(R, "0")
-  else
-    local left = remainder(R, kind, R.text)
-    if kind ~= FIGURE or left ~= "*" then kept(R, "'" .. left .. "'") end
-  end
+  if not R.filled then return kept(R, L, "''") end
+  if kind == PRESENCE or kind == HOLDER then return kept(R, L, "'*'") end
+  if kind == LENGTH then return kept(R, L, "'*" .. R.chars .. "'") end
+  if kind == LIST then return kept(R, L, "0") end
+  local left = remainder(R, kind, R.text)
+  if kind ~= FIGURE or left ~= "*" then kept(R, L, "'" .. left .. "'") end
 end
 
 -- Characters among bytes: all but those that go on with one.
@@ -292,6 +297,36 @@ local function escape(R, s, i, j)
   return i + 1
 end
 
+-- Where the next backslash and the next control character are: looked for once, for all texts before them.
+local function scanned(R, s, i)
+  if R.scanned ~= s then R.scanned, R.next_escape, R.next_control = s, 0, 0 end
+  if R.next_escape < i then R.next_escape = find(s, "\\", i, true) or FAR end
+  if R.next_control < i then
+    local _, at = find(s, "^%C*", i)
+    while byte(s, at + 1) == 127 do _, at = find(s, "^%C*", at + 2) end
+    R.next_control = at < #s and at + 1 or FAR
+  end
+end
+
+-- Where the text that i is in ends: at its quote, or behind j.
+local function text_end(R, s, i, j)
+  local quote = find(s, '"', i, true)
+  scanned(R, s, i)
+  while true do
+    local stop = (quote and quote <= j) and quote or j + 1
+    if R.next_control < stop then R.sick = true end
+    if R.next_escape >= stop then return stop end
+    i = R.next_escape + 1
+    if i > j then
+      R.escape = 1
+      return j + 1
+    end
+    i = escape(R, s, i, j)
+    R.next_escape = find(s, "\\", i, true) or FAR
+    if quote and quote < i then quote = find(s, '"', i, true) end
+  end
+end
+
 -- Inside a text, from i on.
 local function text_in(R, s, i, j)
   local from = i
@@ -300,45 +335,68 @@ local function text_in(R, s, i, j)
     if #R.text < R.want then R.text = R.text .. "\\" end
     i = escape(R, s, i, j)
   end
-  while i <= j do
-    local code = byte(s, i)
-    if code == 34 then
-      taken(R, s, from, i - 1)
-      if R.kind == LENGTH then R.chars = R.chars + characters(s, from, i - 1) end
-      R.lex = 0
-      text_ended(R, R.whole and from or nil, i - 1)
-      return i + 1
-    elseif code == 92 then
-      if i == j then
-        R.escape = 1
-        i = i + 1
-      else
-        i = escape(R, s, i + 1, j)
-      end
-    else
-      if code < 32 then R.sick = true end
-      i = i + 1
-    end
+  local stop = i <= j and text_end(R, s, i, j) or j + 1
+  local length = R.kind == LENGTH
+  if stop > j then
+    taken(R, s, from, j - R.escape)
+    if length then R.chars = R.chars + characters(s, from, j) end
+    R.whole, R.lex = false, 1
+    return j + 1
   end
-  taken(R, s, from, j - R.escape)
-  if R.kind == LENGTH then R.chars = R.chars + characters(s, from, j) end
-  R.whole = false
-  return j + 1
+  taken(R, s, from, stop - 1)
+  if length then R.chars = R.chars + characters(s, from, stop - 1) end
+  R.lex = 0
+  text_ended(R, R.whole and from or nil, stop - 1)
+  return stop + 1
 end
 
-local function text_begins(R, s, i, j)
-  local depth = R.depth
-  local due = R.due[depth]
-  if R.object[depth] and due ~= VALUE then
-    if due ~= FIRST and due ~= NEXT then spoilt(R, 1) end
-    R.kind, R.want = -1, R.mode[depth] == SILENT and 0 or NAME_BYTES + 1
-  else
-    local kind = begun(R)
-    R.kind, R.want = kind, TEXT_BYTES[kind] or 0
-    if not R.object[depth] and R.count[depth] >= TEXTS and kind ~= LIST then R.kind, R.want = NOTHING, 0 end
-  end
-  R.text, R.filled, R.sick, R.escape, R.lex, R.whole, R.chars = "", false, false, 0, 1, true, 0
+-- Where the text that begins at i ends, if that is here and it holds nothing odd; else nil.
+local function plain_end(R, s, i, j)
+  local quote = find(s, '"', i + 1, true)
+  if not quote or quote > j then return nil end
+  if R.scanned ~= s or R.next_escape < i or R.next_control < i then scanned(R, s, i) end
+  return R.next_escape > quote and R.next_control > quote and quote or nil
+end
+
+local function text_begins_slowly(R, s, i, j, kind, want)
+  R.kind, R.want = kind, want
+  R.text, R.filled, R.sick, R.escape, R.whole, R.chars = "", false, false, 0, true, 0
   return text_in(R, s, i + 1, j)
+end
+
+local function name_begins(R, L, s, i, j)
+  local due = L.due
+  if due ~= FIRST and due ~= NEXT then spoilt(R, 1) end
+  local quote = plain_end(R, s, i, j)
+  if not quote then return text_begins_slowly(R, s, i, j, -1, L.mode == SILENT and 0 or NAME_BYTES + 1) end
+  if L.mode ~= SILENT then named(R, L, sub(s, i + 1, quote - 1)) end
+  if quote < j and byte(s, quote + 1) == 58 then
+    L.due = VALUE
+    return quote + 2
+  end
+  L.due = COLON
+  return quote + 1
+end
+
+local function text_begins(R, L, s, i, j)
+  if L.object and L.due ~= VALUE then return name_begins(R, L, s, i, j) end
+  local kind = begun(R, L)
+  if kind ~= NOTHING and not L.object and L.count >= TEXTS and kind ~= LIST then kind = NOTHING end
+  local quote = plain_end(R, s, i, j)
+  if not quote then return text_begins_slowly(R, s, i, j, kind, TEXT_BYTES[kind] or 0) end
+  if quote == i + 1 then
+    if kind ~= NOTHING then kept(R, L, "''") end
+  elseif kind == NOTHING or kind == PRESENCE or kind == HOLDER then
+    if R.holes then hole(R, i + 1, quote - 1, true) end
+    if kind ~= NOTHING then kept(R, L, "'*'") end
+  else
+    local want = TEXT_BYTES[kind] or 0
+    R.kind, R.filled, R.sick = kind, true, false
+    R.text = sub(s, i + 1, quote - 1 < i + want and quote - 1 or i + want)
+    if kind == LENGTH then R.chars = characters(s, i + 1, quote - 1) end
+    text_ended(R, i + 1, quote - 1)
+  end
+  return quote + 1
 end
 
 -- numbers and words
@@ -356,26 +414,25 @@ end
 local NUMBERS_KEPT = {[NUMBER] = true, [WORD_OR_NUMBER] = true, [MOMENT] = true, [COUNTED] = true, [MEASURED] = true,
   [FIGURE] = true}
 
-local function number_ended(R, kind, text)
+local function number_ended(R, L, kind, text)
   if #text > 64 then
-    kept(R, "null")
+    kept(R, L, "null")
   elseif NUMBERS_KEPT[kind] then
-    kept(R, text)
-  elseif not R.object[R.depth] and kind ~= LIST and R.count[R.depth] > 0 and R.depth > 0 then
-    return -- a vector
-  else
-    kept(R, (kind == LIST or text == "0") and "0" or "1")
-  end
+    kept(R, L, text)
+  elseif L.object or kind == LIST or L.count == 0 or L.depth == 0 then
+    kept(R, L, (kind == LIST or text == "0") and "0" or "1")
+  end -- of a vector the first number stands for all
 end
 
 local function scalar_ended(R, text, from)
-  local kind = begun(R)
+  local L = R.level
+  local kind = begun(R, L)
   local word = SCALAR_WORDS[text]
   if word then
-    if kind ~= NOTHING then kept(R, word) end
-  elseif #text > 64 or is_number(text) then
+    if kind ~= NOTHING then kept(R, L, word) end
+  elseif find(text, "^[1-9]%d*$") or #text > 64 or is_number(text) then
     if kind ~= NOTHING then
-      number_ended(R, kind, text)
+      number_ended(R, L, kind, text)
     elseif R.holes and from and find(text, "^%d+$") then
       hole(R, from, from + #text - 1, false)
     end
@@ -385,18 +442,17 @@ local function scalar_ended(R, text, from)
 end
 
 local function scalar_in(R, s, i, j)
-  local from = i
-  while i <= j and SCALAR[byte(s, i)] do i = i + 1 end
-  local whole = R.lex == 0
-  if #R.scalar <= 64 then R.scalar = R.scalar .. sub(s, from, i - 1 < from + 64 and i - 1 or from + 64) end
-  if i > j then
+  local stop = find(s, "[%s,:%[%]{}\"]", i) or FAR
+  if stop > j then
+    if #R.scalar <= 64 then R.scalar = R.scalar .. sub(s, i, j < i + 64 and j or i + 64) end
     R.lex = 2
-    return i
+    return j + 1
   end
-  local text = R.scalar
-  R.scalar, R.lex = "", 0
-  scalar_ended(R, text, whole and from or nil)
-  return i
+  local text = sub(s, i, stop - 1 < i + 64 and stop - 1 or i + 64)
+  local whole = R.lex == 0
+  if not whole then text, R.scalar, R.lex = R.scalar .. text, "", 0 end
+  scalar_ended(R, text, whole and i or nil)
+  return stop
 end
 
 -- containers
@@ -405,92 +461,79 @@ local INSIDE = {[COUNTED] = COUNTS, [MEASURED] = MEASURES, [FAILURE] = FAILED, [
   [PRESENCE] = SILENT, [ASKING] = METADATA, [LENGTH] = SILENT}
 
 -- How the names in a container of this kind are read; nil where it is not kept at all.
-local function inside(R, kind, is_object)
-  local outer = R.depth
+local function inside(L, kind, is_object)
   if kind == NOTHING or kind == FIGURE then return nil end
-  if outer == 0 then return R.mode[0] end
-  if kind == LIST then return not is_object and R.object[outer] and PLAIN or SILENT end
+  if L.depth == 0 then return L.mode end
+  if kind == LIST then return not is_object and L.object and PLAIN or SILENT end
   if kind == MEASURED and not is_object then return SILENT end
-  if kind == ASKING and R.mode[outer] == METADATA then return nil end
-  if not R.object[outer] and not INSIDE[kind] then return R.mode[outer] end
+  if kind == ASKING and L.mode == METADATA then return nil end
+  if not L.object and not INSIDE[kind] then return L.mode end
   return INSIDE[kind] or PLAIN
 end
 
-local function opened(R, is_object)
-  if R.skip > 0 or R.depth >= DEPTH then
+local function opened(R, L, is_object)
+  if R.skip > 0 or L.depth >= DEPTH then
     R.skip = R.skip + 1
     return
   end
-  local kind = begun(R)
-  local mode = inside(R, kind, is_object)
-  if mode then kept(R, is_object and "{" or "[") end
-  local depth = R.depth + 1
-  R.depth = depth
-  R.object[depth], R.due[depth], R.mode[depth], R.shown[depth] = is_object, FIRST, mode or SILENT, mode ~= nil
-  R.count[depth], R.any[depth], R.piece[depth] = 0, 0, ""
-  R.item[depth] = is_object and NOTHING or kind
+  local kind = begun(R, L)
+  local mode = inside(L, kind, is_object)
+  if mode then kept(R, L, is_object and "{" or "[") end
+  R.level = level_of(L, L.depth + 1, is_object, mode or SILENT, mode ~= nil, is_object and NOTHING or kind)
 end
 
-local function closed(R, is_object)
+local function closed(R, L, is_object)
   if R.skip > 0 then
     R.skip = R.skip - 1
     return
   end
-  local depth = R.depth
-  if depth == 0 then return spoilt(R, 2) end
-  local due = R.due[depth]
-  if R.object[depth] ~= is_object then spoilt(R, 2) end
+  if L.depth == 0 then return spoilt(R, 2) end
+  local due = L.due
+  if L.object ~= is_object then spoilt(R, 2) end
   if due == NEXT or due == COLON or due == VALUE then spoilt(R, 1) end
-  if R.shown[depth] then
-    if R.count[depth] == 0 and R.any[depth] > 0 and R.mode[depth] ~= COUNTS then push(R, R.object[depth] and "'*':0" or "0") end
-    push(R, R.object[depth] and "}" or "]")
+  if L.shown then
+    local marked = L.count == 0 and L.any > 0 and L.mode ~= COUNTS
+    if L.object then
+      push(R, marked and "'*':0}" or "}")
+    else
+      push(R, marked and "0]" or "]")
+    end
   end
-  R.depth = depth - 1
-end
-
-local function comma(R)
-  local depth = R.depth
-  if R.due[depth] ~= AFTER or depth == 0 then spoilt(R, 1) end
-  R.due[depth] = NEXT
-end
-
-local function colon(R)
-  local depth = R.depth
-  if R.object[depth] and R.due[depth] == COLON then
-    R.due[depth] = VALUE
-  else
-    spoilt(R, 1)
+  R.level = L.outer
+  if SPARES < DEPTH then
+    SPARES = SPARES + 1
+    SPARE[SPARES] = L
+    L.outer = false
   end
 end
 
 -- Numbers of a vector that nobody keeps, as far as they go.
 local function vector(R, s, i, j)
-  while i <= j and DIGITS[byte(s, i)] do
-    if byte(s, i) ~= 32 then R.due[R.depth] = byte(s, i) == 44 and NEXT or AFTER end
-    i = i + 1
-  end
-  R.lex = i > j and 3 or 0
-  return i
+  local stop = find(s, "[^%d,.eE+ -]", i) or FAR
+  if stop > j then stop, R.lex = j + 1, 3 else R.lex = 0 end
+  local last = match(sub(s, i, stop - 1), "([^ ]) *$")
+  if last then R.level.due = last == "," and NEXT or AFTER end
+  return stop
 end
 
 local function token(R, s, i, j, code)
+  local L = R.level
   if code == 34 then
-    if R.skip > 0 then
-      R.kind, R.want, R.lex, R.text, R.sick, R.filled, R.whole = NOTHING, 0, 1, "", false, false, false
-      return text_in(R, s, i + 1, j)
-    end
-    return text_begins(R, s, i, j)
+    if R.skip == 0 then return text_begins(R, L, s, i, j) end
+    R.kind, R.want, R.text, R.sick, R.filled, R.whole, R.escape = NOTHING, 0, "", false, false, false, 0
+    return text_in(R, s, i + 1, j)
   elseif code == 123 or code == 91 then
-    opened(R, code == 123)
+    opened(R, L, code == 123)
   elseif code == 125 or code == 93 then
-    closed(R, code == 125)
+    closed(R, L, code == 125)
   elseif R.skip > 0 then
     return i + 1
   elseif code == 44 then
-    comma(R)
+    if L.due ~= AFTER or L.depth == 0 then spoilt(R, 1) end
+    L.due = NEXT
   elseif code == 58 then
-    colon(R)
-  elseif R.mode[R.depth] == SILENT and not R.object[R.depth] and R.due[R.depth] == NEXT and DIGITS[code] then
+    if L.object and L.due == COLON then L.due = VALUE else spoilt(R, 1) end
+  elseif L.mode == SILENT and not L.object and L.due == NEXT and DIGITS[code] then
     return vector(R, s, i, j)
   else
     return scalar_in(R, s, i, j)
@@ -498,66 +541,73 @@ local function token(R, s, i, j, code)
   return i + 1
 end
 
+-- What was cut by the end of a piece goes on; where it ends.
+local function continued(R, s, i, j)
+  if R.lex == 1 then return text_in(R, s, i, j) end
+  if R.lex == 2 then return scalar_in(R, s, i, j) end
+  return vector(R, s, i, j)
+end
+
 -- Read the bytes from i to j. Stops after a newline or a value at the top, or an element of a list at the top, where
 -- `R.stops` says so; where it stopped.
 local function reduce(R, s, i, j)
-  local stops = R.stops
+  local stops, base = R.stops, R.base
+  if R.lex ~= 0 and i <= j then i = continued(R, s, i, j) end
   while i <= j do
-    if R.lex == 1 then
-      i = text_in(R, s, i, j)
-    elseif R.lex == 2 then
-      i = scalar_in(R, s, i, j)
-    elseif R.lex == 3 then
-      i = vector(R, s, i, j)
+    local code = byte(s, i)
+    if code == 32 then
+      i = i + 1
+    elseif BLANK[code] then
+      i = i + 1
+      if code == 10 and stops and (R.level == base or not R.newline) then
+        R.newline = true
+        return i
+      end
+    elseif R.level == base then
+      if stops and base.due == AFTER and R.skip == 0 and (R.n > 0 or R.spoilt) then return i end -- one value is whole
+      i = token(R, s, i, j, code)
     else
-      local code = byte(s, i)
-      if BLANK[code] then
-        i = i + 1
-        if code == 10 and stops and (R.depth == 0 or not R.newline) then
-          R.newline = true
-          return i
-        end
-      elseif stops and R.depth == 0 and R.due[0] == AFTER and (R.n > 0 or R.spoilt) and R.skip == 0 then
-        return i -- another value begins: the one before is whole
-      else
-        i = token(R, s, i, j, code)
-        if stops and R.depth == 1 and not R.object[1] and R.due[1] == AFTER and R.lex == 0 and R.skip == 0 then
-          return i
-        end
+      i = token(R, s, i, j, code)
+      if stops then
+        local L = R.level
+        if L.depth == 1 and not L.object and L.due == AFTER and R.lex == 0 and R.skip == 0 then return i end
       end
     end
   end
   return i
 end
 
+-- Whether a value has begun and not ended.
+local function is_open(R)
+  return R.lex ~= 0 or R.skip > 0 or R.level.depth > 0
+end
+
 -- Of the container that is open: the comma and the name before a value.
-local function due_before(R)
-  local depth = R.depth
-  local text = (R.count[depth] > 0 and depth > 0) and "," or ""
-  return R.object[depth] and text .. R.piece[depth] or text
+local function due_before(L)
+  local text = (L.count > 0 and L.depth > 0) and "," or ""
+  return L.object and text .. L.piece or text
 end
 
 -- What has come of a value that is not whole, as text: its brackets stay open.
 local function unfinished(R)
   local text = concat(R.out, "", 1, R.n)
-  local depth, moment = R.depth, R.moment
-  if R.skip == 0 and R.lex == 1 and R.kind > 0 and R.shown[depth] then
+  local L, moment = R.level, R.moment
+  if R.skip == 0 and R.lex == 1 and R.kind > 0 and L.shown then
     local left = not R.filled and "" or (R.kind == LIST or R.kind == LENGTH) and "*" or remainder(R, R.kind, R.text)
     R.moment = moment
-    return text .. due_before(R) .. "'" .. left
+    return text .. due_before(L) .. "'" .. left
   end
-  if R.skip == 0 and R.lex == 2 and R.shown[depth] and R.item[depth] ~= NOTHING then
+  if R.skip == 0 and R.lex == 2 and L.shown and L.item ~= NOTHING then
     local word = SCALAR_WORDS[R.scalar]
-      or (is_number(R.scalar) and (NUMBERS_KEPT[R.item[depth]] and R.scalar or R.scalar == "0" and "0" or "1"))
-    return text .. due_before(R) .. (word or "?")
+      or (is_number(R.scalar) and (NUMBERS_KEPT[L.item] and R.scalar or R.scalar == "0" and "0" or "1"))
+    return text .. due_before(L) .. (word or "?")
   end
   local filled = R.lex == 2 or (R.lex == 1 and R.kind >= 0)
-  while not R.shown[depth] do
-    depth = depth - 1
-    filled = true
+  while not L.shown do
+    L, filled = L.outer, true
   end
-  if depth > 0 and R.count[depth] == 0 and R.mode[depth] ~= COUNTS and (R.any[depth] > 0 or filled and depth == R.depth) then
-    text = text .. (R.object[depth] and "'*':0" or "0")
+  if L.depth > 0 and L.count == 0 and L.mode ~= COUNTS and (L.any > 0 or filled and L == R.level) then
+    text = text .. (L.object and "'*':0" or "0")
   end
   return text
 end

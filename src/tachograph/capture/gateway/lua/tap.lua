@@ -106,19 +106,17 @@ local function asked(handle)
   local metadata = metadata_of(handle)
   local traceparent, trace = traced(said.traceparent)
   headers:replace("traceparent", traceparent)
-  metadata:set("tachograph", "t", trace)
-  metadata:set("tachograph", "q", concat(said.kept, "|"))
+  metadata:set("tachograph", "q", trace .. "|" .. place_of(said.path or "") .. "|" .. concat(said.kept, "|"))
   local who = concat(said.who, "|")
   if who ~= "" then metadata:set("tachograph", "a", who) end
-  local query = said.path and query_of(said.path)
-  if query then metadata:set("tachograph", "u", query) end
   if ARM ~= "" then metadata:set("tachograph", "v", EXPERIMENT .. "|" .. ARM) end
   if said.method == "GET" or said.method == "HEAD" or said.upgrade or said.encoding then
     if #REQUIRED > 0 and #missing("|" .. who, nil) > 0 then refuse(handle, missing("|" .. who, nil)) end
     return
   end
   local length = tonumber(said.length or "")
-  local buffered = ARM_MODEL ~= "" or ((INCLUDE_USAGE or #REQUIRED > 0) and length and length <= ASK_BYTES)
+  local changes = INCLUDE_USAGE or #REQUIRED > 0
+  local buffered = ARM_MODEL ~= "" or (length and length <= (changes and ASK_BYTES or BUFFERED_BYTES))
   if #REQUIRED > 0 and not buffered then
     local words = missing("|" .. who, nil)
     if #words > 0 then return refuse(handle, words) end
