@@ -35,9 +35,9 @@ Formats = Sequence[tuple[Format, ...]]
 
 
 def both(exchange: Exchange, pieces: Pieces, either: Formats = EITHER) -> list[tuple[list[Call], Found]]:
-    """What is found in an answer by the short way, and by the long way alone."""
+    """What is found in an answer by the short way, piece by piece and all at once, and by the long way alone."""
     found = []
-    for formats in either:
+    for formats, at_once in ((either[0], False), (either[0], True), (either[1], False)):
         reader = Reader(
             exchange.request,
             formats,
@@ -46,8 +46,11 @@ def both(exchange: Exchange, pieces: Pieces, either: Formats = EITHER) -> list[t
             provider=exchange.provider,
             api=exchange.api,
         )
-        for at_us, piece in pieces:
-            reader.feed(piece, at_us)
+        if at_once:
+            reader.feed_all([piece for _, piece in pieces], [at_us for at_us, _ in pieces])
+        else:
+            for at_us, piece in pieces:
+                reader.feed(piece, at_us)
         found.append((reader.close(10**7), reader.found))
     return found
 
@@ -62,8 +65,8 @@ def test_recordings_read_both_ways_are_equal(path: Path) -> None:
     data, chosen = body(exchange), random.Random(path.name)
     events = [piece for piece in re.split(rb"(?<=\n\n)", data) if piece]
     for pieces in (events, [data], cut(data, chosen.randint(20, 300) if len(data) < 50_000 else 5000)):
-        short, long = both(exchange, stamped(pieces))
-        assert short == long
+        short, at_once, long = both(exchange, stamped(pieces))
+        assert short == at_once == long
 
 
 # Streams made up: events of a few kinds, with texts and members that vary where they may and where they may not.
@@ -203,8 +206,8 @@ def read_both(
     groups = [b"".join(events[at : at + at_once]) for at in range(0, len(events), at_once)]
     exchange = Exchange(Request("https://host.example/v1/-"), 200, headers, api=name, provider="unknown")
     for pieces in (groups, cut(b"".join(events), size)):
-        short, long = both(exchange, stamped(pieces), either)
-        assert short == long
+        short, at_once, long = both(exchange, stamped(pieces), either)
+        assert short == at_once == long
 
 
 def all_read_both(name: str, kinds: list[Make], formats: Formats, examples: int) -> None:
@@ -306,7 +309,7 @@ def test_what_a_format_does_not_look_at_is_all_that_is_passed_over(kinds: list[M
 # And it is taken.
 
 
-def read_long(name: str, headers: dict[str, str], events: list[bytes]) -> int:
+def read_long(name: str, headers: dict[str, str], events: list[bytes], *, at_once: bool = False) -> int:
     """How many events of a stream are read the long way."""
     (form,) = [form for form in FORMATS if form.name == name]
     seen: list[Any] = []
@@ -317,8 +320,11 @@ def read_long(name: str, headers: dict[str, str], events: list[bytes]) -> int:
 
     counting = dataclasses.replace(form, event=event)
     reader = Reader(Request("https://host.example/v1/-"), [counting], status=200, headers=headers)
-    for piece in events:
-        reader.feed(piece)
+    if at_once:
+        reader.feed_all(events, [None] * len(events))
+    else:
+        for piece in events:
+            reader.feed(piece)
     (call,) = reader.close()
     assert call.chunks == len(events)
     return len(seen)
@@ -347,6 +353,24 @@ def padded(name: str, at: int) -> Any:
 def test_of_many_events_few_are_read_the_long_way(name: str) -> None:
     events = [as_event("", None, json.dumps(padded(name, at)).encode()) for at in range(100)]
     assert read_long(name, SSE, events) <= 3
+    assert read_long(name, SSE, events, at_once=True) <= 3
+
+
+def test_of_pieces_that_all_have_come_few_are_looked_at() -> None:
+    events = [as_event("", None, json.dumps(padded("openai.responses", at)).encode()) for at in range(100)]
+    for pieces in (events, cut(b"".join(events), 777)):
+        reader = Reader(Request("https://host.example/v1/responses"), FORMATS, status=200, headers=SSE)
+        fed: list[bytes] = []
+        feed = reader._body.feed
+
+        def counted(data: bytes, at_us: int | None, fed: list[bytes] = fed, feed: Any = feed) -> None:
+            fed.append(data)
+            feed(data, at_us)
+
+        reader._body.feed = counted  # type: ignore[method-assign]
+        reader.feed_all(pieces, [None] * len(pieces))
+        assert reader.close()[0].chunks == 100
+        assert len(fed) <= 8
 
 
 @pytest.mark.parametrize(("name", "kind"), [("bedrock.converse", "event"), ("bedrock.invoke", "chunk")])
@@ -385,8 +409,8 @@ def test_a_resumed_stream_that_repeats_itself_is_counted_once() -> None:
     event = '{"type":"response.output_text.delta","delta":"x%d","sequence_number":%d}'
     events = [as_event("", None, (event % (at, at)).encode()) for at in (1, 2, 3, 4, 5, 3, 4, 5, 6, 7)]
     exchange = Exchange(Request("https://host.example/v1/responses"), 200, SSE)
-    (short, _), (long, _) = both(exchange, stamped(events))
-    assert short == long
+    (short, _), (at_once, _), (long, _) = both(exchange, stamped(events))
+    assert short == at_once == long
     assert short[0].chunks == 7
 
 

@@ -41,6 +41,15 @@ def test_facts(stamps: tuple[int | None, ...], expected: tuple[object, ...]) -> 
     assert facts(timed(*stamps)) == expected
 
 
+@given(st.lists(st.one_of(st.none(), st.integers(-3, 5_000_000)), max_size=60), st.integers(0, 60), st.booleans())
+def test_many_contents_at_once_are_each_counted(stamps: list[int | None], first: int, ordered: bool) -> None:
+    if ordered:
+        stamps = sorted(at_us for at_us in stamps if at_us is not None)
+    timing = timed(*stamps[:first])
+    timing.all_content(stamps[first:])
+    assert vars(timing) == vars(timed(*stamps))
+
+
 @pytest.mark.parametrize(
     ("stamps", "buffered"),
     [((7, 7), True), ((7, 7, 7), True), ((7,), False), ((7, 7, 8), False), ((None, None), False), ((), False)],

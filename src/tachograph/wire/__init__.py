@@ -103,8 +103,7 @@ def read(exchange: Exchange) -> list[Call]:
     reading = reader(exchange)
     for at_us, sent, value in exchange.messages or ():
         reading.message(sent, value, at_us)
-    for at_us, chunk in exchange.chunks:
-        reading.feed(chunk, at_us)
+    reading.feed_all([chunk for _, chunk in exchange.chunks], [at_us for at_us, _ in exchange.chunks])
     return reading.close(exchange.end_us, exchange.end)
 
 

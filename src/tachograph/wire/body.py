@@ -11,7 +11,9 @@ What it must never know: what an event means, a clock.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Protocol
 
 from tachograph.wire.encoding import Decoder, encoded
@@ -21,6 +23,7 @@ from tachograph.wire.sse import EventStream, around
 from tachograph.wire.values import NOT_JSON, Document, Values, decoded
 
 WINDOW_BYTES = 64 * 1024
+JOINED_BYTES_MAX = 512 * 1024  # pieces that come at once are laid side by side, up to so much
 
 Tell = Callable[[str, Any, int | None], object]
 
@@ -88,6 +91,34 @@ class Body:
             return
         for at in range(0, len(data), WINDOW_BYTES):
             self._take(data[at : at + WINDOW_BYTES])
+
+    def feed_all(self, pieces: Sequence[bytes], moments: Sequence[int | None]) -> None:
+        """Pieces that all have come, each with its moment: events that repeat each other are read in one go."""
+        ends = list(accumulate(map(len, pieces)))
+        if self._repeats is None or self._decoder is not None or len(pieces) < 2 or ends[-1] > JOINED_BYTES_MAX:
+            for data, at_us in zip(pieces, moments, strict=True):
+                if data:
+                    self.feed(data, at_us)
+            return
+        data, at, piece = b"".join(pieces), 0, 0
+        while piece < len(pieces):
+            if self._repeats.awaits and self._stream is not None and self._stream.idle:
+                run = self._repeats.run(data, at, ends, moments)
+                if run > at:
+                    at, piece = run, bisect_right(ends, run)
+                    continue
+            end = self._end(data, at, ends[piece])
+            if end > at:
+                self.feed(data[at:end], moments[piece])
+            at, piece = end, piece + (end == ends[piece])
+
+    def _end(self, data: bytes, at: int, end: int) -> int:
+        """How much of a piece to read: where what is awaited cannot begin with the piece, up to where it can."""
+        assert self._repeats is not None
+        if not self._repeats.awaits or self._stream is None or self._stream.idle:
+            return end
+        found = data.find(b"\n\n", max(0, at - 1), end)
+        return end if found < 0 else found + 2
 
     def finish(self) -> None:
         """Nothing more comes. What the end completes had come with the last piece, and bears its stamp."""

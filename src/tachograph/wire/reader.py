@@ -79,6 +79,11 @@ class Reader:
         if data and not self._opaque:
             self._body.feed(data, at_us)
 
+    def feed_all(self, pieces: Sequence[bytes], moments: Sequence[int | None]) -> None:
+        """Pieces that all have come, each with its moment: the same as `feed` of each, and faster."""
+        if pieces and not self._opaque:
+            self._body.feed_all(pieces, moments)
+
     def message(self, sent: bool, value: Any, at_us: int | None = None) -> None:
         """A WebSocket message in place of a piece of a body."""
         self._messages = True

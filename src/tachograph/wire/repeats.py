@@ -13,12 +13,15 @@ What it must never know: what an event means.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter, is_
 from typing import Any
 
 from tachograph.wire.found import Found
+from tachograph.wire.runs import HOLES_MAX, NUMBER, TEXT, run
 from tachograph.wire.timing import Timing
 
 FRAMES_MAX = 8  # answers that are streamed side by side, each with a frame of its own
@@ -27,16 +30,15 @@ NESTING_MAX = 64
 TRIALS_MAX = 8  # frames kept in a row that no event repeated: then this stream does not repeat itself
 BEGINNING_BYTES = 40
 BEGINNINGS_MAX = 32
+WINDOW_BYTES_MAX = 64 * 1024  # so much is looked at in one go for events of one frame; less where they take turns
+WINDOW_BYTES_MIN = 1024
 
-# The inside of a JSON string that is not empty; what it is cut at can only be the quote that closes it.
-_TEXT = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++'
-_NUMBER = r"(?:0|[1-9][0-9]{0,11}+)"
 _SEQUENCE = "sequence_number"
 
 Hole = Callable[[bytes, int], re.Match[bytes] | None]
 Paths = list[tuple[str, ...]]
-_text: Hole = re.compile(_TEXT.encode()).match
-_number: Hole = re.compile(_NUMBER.encode()).match
+_text: Hole = re.compile(TEXT.encode()).match
+_number: Hole = re.compile(NUMBER.encode()).match
 
 # All that an event may change, but the counters: see `Frame`.
 _words = attrgetter(
@@ -58,8 +60,8 @@ class Varying:
         self._paths = tuple(tuple(path.split(".")) for path in paths)
         self._numbered = numbered
         names = "|".join(sorted({path[-1] for path in self._paths}))
-        number = rf'|"{_SEQUENCE}"\s*:\s*({_NUMBER})(?=\s*[,}}])' if numbered else ""
-        self._holes = re.compile(rf'(?<=[{{,\s])(?:"({names})"\s*:\s*"({_TEXT})"{number})'.encode())
+        number = rf'|"{_SEQUENCE}"\s*:\s*({NUMBER})(?=\s*[,}}])' if numbered else ""
+        self._holes = re.compile(rf'(?<=[{{,\s])(?:"({names})"\s*:\s*"({TEXT})"{number})'.encode())
 
     def frame(self, name: str, text: bytes, value: Any) -> Frame | None:
         """What surrounds the texts of an event; None where it holds none, or where one stands in another place."""
@@ -122,6 +124,11 @@ class Frame:
     visible: int = 0
     reasoning: int = 0
 
+    @property
+    def kinds(self) -> list[tuple[str, bytes]]:
+        """What fits each hole, for `run`, and the bytes after it."""
+        return [(NUMBER if fits is _number else TEXT, after) for fits, after in self.gaps]
+
     def within(self, before: bytes, after: bytes) -> Frame:
         """The same frame with the bytes around that the framing adds."""
         kind, end = self.gaps[-1]
@@ -146,6 +153,57 @@ class Repeats:
         self._pieces: list[Frame] = []  # the same, as they come over the wire
         self._beginnings: set[bytes] = set()
         self._trials_left = TRIALS_MAX
+        self._window_bytes = WINDOW_BYTES_MAX
+
+    @property
+    def awaits(self) -> bool:
+        """Whether there is anything that pieces may repeat."""
+        return bool(self._pieces)
+
+    def run(self, data: bytes, at: int, ends: Sequence[int], moments: Sequence[int | None]) -> int:
+        """Read the events that repeat one frame from `at` on, where an event begins; where they end.
+
+        ends: where the pieces of `data` end. moments: when each of them came.
+        """
+        for frame in self._pieces:
+            if data.startswith(frame.start, at) and len(frame.gaps) <= HOLES_MAX:
+                window = data[at : at + self._window_bytes]
+                found, numbers = run(window, frame.start, frame.kinds)
+                found = found[: self._following(numbers)] if frame.numbered else found
+                if found:
+                    self._resize(found[-1], len(window))
+                    found = [at + end for end in found]
+                    self._repeated(frame, found, ends, moments)
+                    return found[-1]
+        return at
+
+    def _following(self, numbers: Sequence[int]) -> int:
+        """How many events from the first on are numbered after the newest one, each after the one before."""
+        newest = self._found.sequence
+        before = [-1 if newest is None else newest, *numbers]
+        count = next((at for at, (one, next_one) in enumerate(pairwise(before)) if next_one <= one), len(numbers))
+        if count:
+            self._found.sequence = numbers[count - 1]
+        return count
+
+    def _repeated(self, frame: Frame, found: list[int], ends: Sequence[int], moments: Sequence[int | None]) -> None:
+        """Count events of one frame, which end at these places, each at the moment of the piece that ended it."""
+        self._found.visible_pieces += frame.visible * len(found)
+        self._found.reasoning_pieces += frame.reasoning * len(found)
+        self._trials_left = TRIALS_MAX
+        if frame.content:
+            first = bisect_left(ends, found[0])
+            if ends[first : first + len(found)] == found:  # a piece an event, as nearly all servers write
+                self._timing.all_content(moments[first : first + len(found)])
+            else:
+                self._timing.all_content([moments[bisect_left(ends, end)] for end in found])
+
+    def _resize(self, read_bytes: int, window_bytes: int) -> None:
+        """Events that take turns with others are looked for in less."""
+        if read_bytes * 4 < window_bytes:
+            self._window_bytes = max(WINDOW_BYTES_MIN, window_bytes // 2)
+        else:
+            self._window_bytes = min(WINDOW_BYTES_MAX, self._window_bytes * 2)
 
     def known(self, name: str | None, text: bytes, at_us: int | None) -> bool:
         """Whether an event repeats an earlier one; it is read then. name: None where `text` is the whole piece."""

@@ -8,7 +8,9 @@ What it must never know: what a content event contains; a clock.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from operator import sub
 
 from tachograph.call import ITL_BUCKETS, itl_bucket
 
@@ -53,6 +55,32 @@ class Timing:
             self.first_content_us = at_us
         elif last is not None:
             self._gap(at_us - last)
+
+    def all_content(self, moments_us: Sequence[int | None]) -> None:
+        """The same for some of them, in order."""
+        known = [at_us for at_us in moments_us if at_us is not None]
+        last = self.last_content_us
+        if last is not None and self.contents and len(known) == len(moments_us):
+            gaps = sorted(map(sub, known, [last, *known]))
+            if gaps and gaps[0] >= 0:
+                self.contents += len(known)
+                self.last_content_us = known[-1]
+                self._all_gaps(gaps)
+                return
+        for at_us in moments_us:
+            self.content(at_us)
+
+    def _all_gaps(self, gaps_us: list[int]) -> None:
+        """Gaps, the shortest first."""
+        self._gap_count += len(gaps_us)
+        self._gap_sum_us += sum(gaps_us)
+        self._gap_max_us = max(self._gap_max_us, gaps_us[-1])
+        at = 0
+        while at < len(gaps_us):
+            bucket = bisect_left(_BOUNDS_US, gaps_us[at])
+            end = bisect_right(gaps_us, _BOUNDS_US[bucket], at) if bucket < len(_BOUNDS_US) else len(gaps_us)
+            self._gaps[bucket] += end - at
+            at = end
 
     def _gap(self, gap_us: int) -> None:
         if gap_us < 0:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tachograph.capture.sdk.watching import Observer
 
 
-def cause_of(scope: Scope) -> tuple[str, str | None]:
-    """(trace, span above): of the span that OpenTelemetry has open, else of the scope, else a new trace."""
+def cause_of(scope: Scope) -> tuple[str | None, str | None]:
+    """(trace, span above): of the span that OpenTelemetry has open, else of the scope; no trace: a new one is due."""
     current_span = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
     if current_span is not None:
         span = current_span().get_span_context()
         if span.is_valid:
             return f"{span.trace_id:032x}", f"{span.span_id:016x}"
-    return scope.trace_id or os.urandom(16).hex(), scope.span_id
+    return scope.trace_id, scope.span_id
 
 
 def attributed(call: Call, scope: Scope, observer: Observer) -> None:
@@ -42,11 +42,12 @@ def attributed(call: Call, scope: Scope, observer: Observer) -> None:
         call.user_id = observer.hashed(call.user_id)
 
 
-def identified(call: Call, cause: tuple[str, str | None]) -> None:
+def identified(call: Call, cause: tuple[str | None, str | None]) -> None:
     """Its ids. A call that came with a trace of its own stays there."""
+    chance = os.urandom(24).hex()
     if not call.trace_id:
-        call.trace_id, call.parent_span_id = cause
-    call.span_id = os.urandom(8).hex()
+        call.trace_id, call.parent_span_id = cause[0] or chance[16:], cause[1]
+    call.span_id = chance[:16]
     call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + call.span_id))
 
 

@@ -41,16 +41,23 @@ class Operations:
 
     def begin(self, headers: Mapping[str, str], key: Hashable, at_seconds: float) -> tuple[str, int]:
         """The operation that an attempt belongs to, and which attempt of it this is; 0 is the first."""
-        for name in _NAMES:
-            if name in headers:
-                named = _named(headers[name])
-                return named, self._again(named, None, at_seconds)[1]
-        counted = headers.get(_COUNTED)
+        named, counted = _named(headers), headers.get(_COUNTED)
+        if named:
+            return named, self._again(named, None, at_seconds)[1]
         if self._waiting and counted != "0":
             known, attempt = self._again(key, counted, at_seconds)
             if known:
                 return known, attempt
-        return f"{self._prefix}{next(self._numbers):x}", 0
+        return self.first(headers), 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether an attempt that begins now may be the next one of something."""
+        return bool(self._waiting)
+
+    def first(self, headers: Mapping[str, str]) -> str:
+        """The operation of an attempt that is the first of it."""
+        return _named(headers) or f"{self._prefix}{next(self._numbers):x}"
 
     def failed(self, key: Hashable, operation_id: str, attempt: int, at_seconds: float) -> None:
         """This attempt will perhaps be tried again."""
@@ -109,14 +116,19 @@ class Answers:
         self._lock = threading.RLock()
 
 
-def _named(text: str) -> str:
-    """The name that a header gives a request, as an id: what a header says does not leave the process."""
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+def _named(headers: Mapping[str, str]) -> str:
+    """The name that a header gives a request, as an id: what a header says does not leave the process. Empty: none."""
+    for name in _NAMES:
+        if name in headers:
+            return hashlib.sha256(headers[name].encode()).hexdigest()[:24]
+    return ""
 
 
-def key_of(url: str, body: bytes, length: str | None = None) -> Hashable:
-    """What makes two requests the same question. length: as stated, of a body that is not known."""
-    where = (threading.get_ident(), url)
+def key_of(url: str, body: bytes, length: str | None = None, thread: int | None = None) -> Hashable:
+    """What makes two requests the same question. length: as stated, of a body that is not known. thread: that asks;
+    None: this one.
+    """
+    where = (thread or threading.get_ident(), url)
     if not body:
         return hash((where, length))
     if len(body) <= 2 * ENDS_BYTES:

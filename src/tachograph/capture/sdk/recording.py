@@ -135,7 +135,7 @@ class Recording:
         self.note(**fields)
         self._timing = Timing()
         self._scope = Scope()
-        self._cause: tuple[str, str | None] = ("", None)
+        self._cause: tuple[str | None, str | None] = (None, None)
         self._started_at, self._began_ns = datetime.now(UTC), time.perf_counter_ns()
         self.recorded: Call | None = None
 
@@ -273,7 +273,9 @@ def _failed(call: Call, error: Any, told: Mapping[str, Any]) -> None:
     call.error_code = call.error_code or code or None
 
 
-def _delivered(call: Call, scope: Scope, observer: Observer, cause: tuple[str, str | None] | None = None) -> None:
+def _delivered(
+    call: Call, scope: Scope, observer: Observer, cause: tuple[str | None, str | None] | None = None
+) -> None:
     """Who is asking, where the call itself does not say it; ids; on its way."""
     own = {field: getattr(call, field) for field in _WHO if getattr(call, field)}
     attributed(call, over(scope, own, call.tags), observer)

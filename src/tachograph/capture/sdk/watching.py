@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from tachograph import wire
-from tachograph.call import Call
+from tachograph.call import EPOCH, Call
 from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
 from tachograph.capture.sdk.context import Scope, current
 from tachograph.capture.sdk.credential import credential_of
@@ -34,6 +35,7 @@ from tachograph.version import VERSION
 
 Deliver = Callable[[Sequence[Call]], None]
 Defer = Callable[["Watch"], None]
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]  # names in lower case; or what tells them later
 KEPT_BYTES_MAX = 256 * 1024  # of one attempt, request and answer; more is read as it passes
 PIECE_BYTES = 160  # what keeping one more piece weighs, beside its bytes
 UNREAD_BYTES_MAX = 32 * 1024 * 1024  # of all attempts that have ended and are not read yet
@@ -87,19 +89,19 @@ class Observer:
         transport: str,
         method: str,
         url: str,
-        headers: Mapping[str, str],
+        headers: Headers,
         body: bytes = b"",
         members: Mapping[str, Any] | None = None,
     ) -> Watch | None:
         """A request that is about to be sent; None where it is no call to a model.
 
-        transport: name of the client package. method: in capitals. headers: names in lower case. body: empty where it
-        is not known before it is sent. members: of a form, its plain fields.
+        transport: name of the client package. method: in capitals. body: empty where it is not known before it is sent.
+        members: of a form, its plain fields.
         """
         known, provider = self.recogniser.recognise(method, url, body, members)
         if not known:
             return None
-        return Watch(self, transport, wire.Request(url, method, headers, body, members), provider)
+        return Watch(self, transport, wire.Request(url, method, {}, body, members), headers, provider)
 
     def _hashed(self, text: str) -> str:
         return hmac.new(self.circumstances.secret, text.encode(), hashlib.sha256).hexdigest()[:16]
@@ -147,6 +149,10 @@ class Watch:
       is what the caller gets.
 
     `pass_on` and `rest` may be called always; where nothing is hidden they return what came.
+
+    In place of `piece` a transport may keep a piece itself, in three lines and without a call: as long as `open` is not
+    empty and `left` is above zero, `moments.append(time.perf_counter_ns())`, `pieces.append(data)` and `left` less
+    `len(data) + PIECE_BYTES`. Once it is not above zero, `piece` reads what was kept.
     """
 
     __slots__ = (
@@ -158,55 +164,63 @@ class Watch:
         "_ended_ns",
         "_headers",
         "_hidden",
-        "_kept",
-        "_kept_bytes",
-        "_key",
         "_observer",
-        "_open",
         "_operation_id",
         "_provider",
         "_reader",
         "_redirected",
         "_scope",
-        "_source",
-        "_started_at",
+        "_started_ns",
         "_status",
+        "_thread",
+        "_told",
+        "_transport",
         "asks",
         "held",
+        "left",
+        "moments",
+        "open",
+        "pieces",
         "request",
         "waiting_bytes",
     )
 
-    def __init__(self, observer: Observer, transport: str, request: wire.Request, provider: str | None) -> None:
-        self._observer, self.request, self._provider = observer, request, provider
-        self._source = f"sdk {VERSION} {transport}"
+    def __init__(
+        self, observer: Observer, transport: str, request: wire.Request, headers: Headers, provider: str | None
+    ) -> None:
+        self._observer, self._transport, self.request, self._provider = observer, transport, request, provider
+        self._told: Headers | None = headers  # of the request; looked at by whoever reads, as a rule
         self._scope: Scope = observer.scope_of()
         self._cause = cause_of(self._scope)
-        self._key = key_of(request.url, request.body, request.headers.get("content-length"))
+        self._thread = threading.get_ident()
         self._reader: wire.Reader | None = None
         self._hidden: Hidden | None = None
         self._status: int | None = None
-        self._headers: Mapping[str, str] = {}
-        self._kept: list[tuple[int, bytes]] = []  # pieces that are not read yet, with their moments
-        self._kept_bytes = len(request.body) if self._read_later(observer) else KEPT_BYTES_MAX
+        self._headers: Headers = {}
+        self.pieces: list[bytes] = []  # that are not read yet
+        self.moments: list[int] = []  # when each came, in nanoseconds
+        self.left = KEPT_BYTES_MAX - len(request.body) if self._read_later(observer) else 0
         self.waiting_bytes = 0
         self._ended_ns, self._end = 0, wire.End.COMPLETE
         self._redirected = False
         self.held = b""
-        self._open = [True]  # whoever pops it ends it: two threads may try
+        self.open = [True]  # whoever pops it ends it: two threads may try
         self._body = request.body  # the caller's
         self.asks = False  # a plain attribute, as `held`: what is read outside the guard cannot fail
+        self._operation_id, self._attempt = "", 0
         if observer.deployments is not None:
             changed = observer.deployments.asking(request.url, request.body, provider)
             if changed is not None:
                 request.body, self.asks = changed, True
-        self._started_at, self._began_ns = datetime.now(UTC), time.perf_counter_ns()
-        self._operation_id, self._attempt = observer.operations.begin(request.headers, self._key, self._began_ns / 1e9)
+        self._started_ns, self._began_ns = time.time_ns(), time.perf_counter_ns()
+        if observer.operations.waits:
+            at_seconds = self._began_ns / 1e9
+            self._operation_id, self._attempt = observer.operations.begin(self._asked(), self._key, at_seconds)
 
     @property
     def done(self) -> bool:
         """Whether it has ended: nothing more is heard."""
-        return not self._open
+        return not self.open
 
     @property
     def hides(self) -> bool:
@@ -224,30 +238,31 @@ class Watch:
         self._observer.deployments.refused(self.request.url, self._body)
         return True
 
-    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+    def answered(self, status: int, headers: Headers) -> None:
         """Status and headers have come."""
         try:
             self._status, self._headers = status, headers
             if tried_again(status):  # known by its head: clients try again before they have let go of what they refuse
                 self._failed_at(time.perf_counter_ns())
-            self._redirected = status in _REDIRECTS and "location" in headers
-            if self._kept_bytes >= KEPT_BYTES_MAX:
+            self._redirected = status in _REDIRECTS and "location" in _seen(headers)
+            if self.left <= 0:
                 self._reader = self._read()
-            if self.asks and status == 200 and _is_plain_stream(headers):
+            if self.asks and status == 200 and _is_plain_stream(_seen(headers)):
                 self._hidden = Hidden()
         except BaseException:
-            self._open.clear()
+            self.open.clear()
             raise
 
     def piece(self, data: bytes) -> None:
         """A piece of the body, as it travelled."""
         now_ns, reader = time.perf_counter_ns(), self._reader
-        if not self._open:
+        if not self.open:
             return
         if reader is None:
-            self._kept.append((now_ns, data))
-            self._kept_bytes += len(data) + PIECE_BYTES
-            if self._kept_bytes < KEPT_BYTES_MAX:
+            self.moments.append(now_ns)
+            self.pieces.append(data)
+            self.left -= len(data) + PIECE_BYTES
+            if self.left > 0:
                 return
         try:
             if reader is None:
@@ -255,7 +270,7 @@ class Watch:
             else:
                 reader.feed(data, (now_ns - self._began_ns) // 1000)
         except BaseException:
-            self._open.clear()
+            self.open.clear()
             raise
 
     def pass_on(self, data: bytes) -> bytes:
@@ -294,8 +309,8 @@ class Watch:
         reader, self._reader = self._reader or self._read(), None
         found = reader.close((self._ended_ns - self._began_ns) // 1000, self._end)
         found = [call for call in found if self._counts(call)]
-        for call in found:
-            self._complete(call)
+        if found:
+            self._complete(found)
         if len(found) > 1:  # results of a batch: one answer, and not attempts of one request
             for call in found:
                 call.operation_id, call.attempt = None, 0
@@ -312,37 +327,57 @@ class Watch:
 
     def _read(self) -> wire.Reader:
         """A reader that has read what was kept."""
+        self._asked()
         reader = wire.Reader(
             self.request,
             wire.FORMATS,
             status=self._status,
-            headers=self._headers,
+            headers=_seen(self._headers),
             provider=self._provider,
-            started_at=self._started_at,
+            started_at=EPOCH + timedelta(microseconds=self._started_ns // 1000),
         )
-        kept, self._kept = self._kept, []
-        for at_ns, data in kept:
-            reader.feed(data, (at_ns - self._began_ns) // 1000)
+        pieces, moments, self.pieces, self.moments = self.pieces, self.moments, [], []
+        began_ns = self._began_ns
+        reader.feed_all(pieces, [(at_ns - began_ns) // 1000 for at_ns in moments])
         return reader
+
+    def _asked(self) -> Mapping[str, str]:
+        """The headers of the request."""
+        if self._told is not None:
+            self.request.headers, self._told = _seen(self._told), None
+        return self.request.headers
+
+    @property
+    def _key(self) -> Hashable:
+        """What makes another request the same question."""
+        length = None if self._body else self._asked().get("content-length")
+        return key_of(self.request.url, self._body, length, self._thread)
+
+    def _operation(self) -> tuple[str, int]:
+        """The request that this belongs to, and which attempt of it it is: the first, unless one was waited for."""
+        if not self._operation_id:
+            self._operation_id, self._attempt = self._observer.operations.first(self._asked()), 0
+        return self._operation_id, self._attempt
 
     def _failed_at(self, at_ns: int) -> None:
         """This will perhaps be tried again."""
-        self._observer.operations.failed(self._key, self._operation_id, self._attempt, at_ns / 1e9)
+        self._observer.operations.failed(self._key, *self._operation(), at_ns / 1e9)
 
     def _ended(self, end: wire.End) -> None:
         try:
-            self._open.pop()  # first: what fails below must not be tried again by whoever closes
+            self.open.pop()  # first: what fails below must not be tried again by whoever closes
         except IndexError:
             return
         self._ended_ns, self._end = time.perf_counter_ns(), end
         if end in _TRIED_AGAIN:
             self._failed_at(self._ended_ns)
-        later = self._reader is None and self._kept_bytes < KEPT_BYTES_MAX
-        if later and self._observer.defer is not None and self._observer.unread.room(self._kept_bytes):
-            self.waiting_bytes = self._kept_bytes
-            self._observer.defer(self)
-        else:
-            tell(self.calls(), self._scope, self._observer)
+        if self._reader is None and self.left > 0 and self._observer.defer is not None:
+            kept_bytes = len(self.request.body) + sum(map(len, self.pieces)) + PIECE_BYTES * len(self.pieces)
+            if kept_bytes < KEPT_BYTES_MAX and self._observer.unread.room(kept_bytes):
+                self.waiting_bytes = kept_bytes
+                self._observer.defer(self)
+                return
+        tell(self.calls(), self._scope, self._observer)
 
     def _counts(self, call: Call) -> bool:
         """Whether this is an attempt at a model. Not one: the way to another URL, which is the next request and counts;
@@ -361,16 +396,26 @@ class Watch:
             return False  # a file without results
         return answers.first(call.response_id or call.request_id)
 
-    def _complete(self, call: Call) -> None:
+    def _complete(self, calls: Sequence[Call]) -> None:
         """Ids, who asked, and what recorded it."""
-        call.source, call.vantage = self._source, "client"
-        call.operation_id, call.attempt = self._operation_id, max(call.attempt, self._attempt)
-        call.received_at = self._started_at + timedelta(milliseconds=call.duration_ms or 0)
-        attributed(call, self._scope, self._observer)
-        if self._observer.circumstances.secret:
-            credential = credential_of(self.request.url, self.request.headers)
-            call.api_key_id = self._observer.hashed(credential) if credential else None
-        identified(call, self._cause)
+        operation_id, attempt = self._operation()
+        source, secret = f"sdk {VERSION} {self._transport}", self._observer.circumstances.secret
+        credential = credential_of(self.request.url, self.request.headers) if secret else None
+        cause = self._cause
+        if not cause[0] and len(calls) > 1:  # results of a batch share their trace
+            cause = os.urandom(16).hex(), cause[1]
+        for call in calls:
+            call.source, call.vantage = source, "client"
+            call.operation_id, call.attempt = operation_id, max(call.attempt, attempt)
+            call.received_at = call.started_at + timedelta(0, 0, round((call.duration_ms or 0) * 1000))
+            attributed(call, self._scope, self._observer)
+            if credential:
+                call.api_key_id = self._observer.hashed(credential)
+            identified(call, cause)
+
+
+def _seen(headers: Headers) -> Mapping[str, str]:
+    return headers() if callable(headers) else headers
 
 
 def _is_plain_stream(headers: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ piece. Transports of other kinds (mocks, ASGI apps) send nothing to anybody and 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.usage import REFUSAL_BYTES_MAX, REFUSALS
-from tachograph.capture.sdk.watching import Observer, Watch
+from tachograph.capture.sdk.watching import PIECE_BYTES, Observer, Watch
 
 PACKAGES = ("httpx", "httpx2")
 
@@ -37,8 +38,10 @@ def _sync(package: ModuleType, patches: Patches, original: Any) -> Any:
         if watch is None:
             return original(transport, request)
         try:
-            sent = guard.or_else(request, _sent, package, request, watch)
-            watch.asks = sent is not request
+            sent = request
+            if watch.asks:
+                sent = guard.or_else(request, _sent, package, request, watch)
+                watch.asks = sent is not request
             response = original(transport, sent)
             if watch.asks and response.status_code in REFUSALS:
                 early = replayed(response.stream)
@@ -67,8 +70,10 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
         if watch is None:
             return await original(transport, request)
         try:
-            sent = guard.or_else(request, _sent, package, request, watch)
-            watch.asks = sent is not request
+            sent = request
+            if watch.asks:
+                sent = guard.or_else(request, _sent, package, request, watch)
+                watch.asks = sent is not request
             response = await original(transport, sent)
             if watch.asks and response.status_code in REFUSALS:
                 early = replayed(response.stream)
@@ -88,8 +93,8 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
 
 
 def _begin(observer: Observer, name: str, request: Any) -> Watch | None:
-    url, method = str(request.url), request.method
-    return observer.begin(name, method, url, _lowered(request.headers.raw), _content(request), _form(request.stream))
+    headers = functools.partial(_lowered, request.headers.copy())
+    return observer.begin(name, request.method, str(request.url), headers, _content(request), _form(request.stream))
 
 
 def _content(request: Any) -> bytes:
@@ -116,8 +121,8 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
-def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    return {_lower(name): value.decode("latin-1") for name, value in raw}
+def _lowered(headers: Any) -> dict[str, str]:
+    return {_lower(name): value.decode("latin-1") for name, value in headers.raw}
 
 
 @functools.lru_cache(maxsize=1024)  # a process sees few names of headers, and often
@@ -126,9 +131,7 @@ def _lower(name: bytes) -> str:
 
 
 def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
-    """The caller's request; where we ask for more, a copy that does: the caller's own stays as it was."""
-    if not watch.asks:
-        return request
+    """The request with what we ask for more: a copy, the caller's own stays as it was."""
     body = watch.request.body
     replaced = (b"content-length", b"accept-encoding")
     headers = [(name, value) for name, value in request.headers.raw if name.lower() not in replaced]
@@ -137,7 +140,7 @@ def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
 
 
 def _attach(watch: Watch, response: Any, stream: Any, guard: Guard) -> None:
-    watch.answered(response.status_code, _lowered(response.headers.raw))
+    watch.answered(response.status_code, functools.partial(_lowered, response.headers.copy()))
     response.stream = stream(response.stream, watch, guard)
 
 
@@ -151,20 +154,28 @@ class _Watched:
         return getattr(object.__getattribute__(self, "_stream"), name)
 
     def __del__(self) -> None:
-        self._guard(self._watch.closed)
+        if self._watch.open:
+            self._guard(self._watch.closed)
 
 
 class WatchedStream(_Watched):
     """A body that is iterated."""
 
     def __iter__(self) -> Iterator[bytes]:
-        watch, guard = self._watch, self._guard
+        watch, guard, now_ns = self._watch, self._guard, time.perf_counter_ns
+        opened, left, keep, stamp = watch.open, watch.left, watch.pieces.append, watch.moments.append
         try:
             if watch.asks:
                 yield from self._hiding()
             else:
                 for piece in self._stream:
-                    guard(watch.piece, piece)
+                    if left > 0 and opened:  # most pieces: see `Watch`
+                        stamp(now_ns())
+                        keep(piece)
+                        left -= len(piece) + PIECE_BYTES
+                    else:
+                        watch.left = left
+                        guard(watch.piece, piece)
                     yield piece
         except BaseException as failure:
             guard(watch.failed, failure)
@@ -186,14 +197,16 @@ class WatchedStream(_Watched):
         try:
             self._stream.close()
         finally:
-            self._guard(self._watch.closed)
+            if self._watch.open:
+                self._guard(self._watch.closed)
 
 
 class WatchedAsyncStream(_Watched):
     """The same for a body that is awaited."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        watch, guard = self._watch, self._guard
+        watch, guard, now_ns = self._watch, self._guard, time.perf_counter_ns
+        opened, left, keep, stamp = watch.open, watch.left, watch.pieces.append, watch.moments.append
         try:
             if watch.asks:
                 async for piece in self._stream:
@@ -205,7 +218,13 @@ class WatchedAsyncStream(_Watched):
                     yield rest
             else:
                 async for piece in self._stream:
-                    guard(watch.piece, piece)
+                    if left > 0 and opened:
+                        stamp(now_ns())
+                        keep(piece)
+                        left -= len(piece) + PIECE_BYTES
+                    else:
+                        watch.left = left
+                        guard(watch.piece, piece)
                     yield piece
         except BaseException as failure:
             guard(watch.failed, failure)
@@ -217,7 +236,8 @@ class WatchedAsyncStream(_Watched):
         try:
             await self._stream.aclose()
         finally:
-            self._guard(self._watch.closed)
+            if self._watch.open:
+                self._guard(self._watch.closed)
 
 
 class ReplayedStream:
