@@ -34,6 +34,7 @@ from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 
 LOG = logging.getLogger("tachograph.gateway")
+BASE_IDS = 1 << 27  # Envoy counts from ten times as much, and has 31 bits for it
 _TICK_SECONDS = 0.25
 _LOOK_SECONDS = 2.0
 _START_SECONDS_MAX = 30.0
@@ -255,7 +256,7 @@ class Proxy:
         folder.mkdir(mode=0o700)
         run = Run(folder)
         run.place(files)
-        chain = chain or Chain(secrets.randbelow(1 << 28), 0, str(self._binary.path))
+        chain = chain or Chain(secrets.randbelow(BASE_IDS), 0, str(self._binary.path))
         try:
             run.begin(chain, self._arguments(chain), self._limits.file_bytes_max)
             self._await_ready(run)
