@@ -100,6 +100,8 @@ class Proxy:
             "--concurrency",
             "1",
             "--use-dynamic-base-id",
+            "--file-flush-interval-msec",
+            "20",
             "--log-level",
             "warning",
         ]

@@ -105,8 +105,8 @@ BROKEN: dict[str, tuple[tuple[bytes, ...], str]] = {
 
 
 class Scripted:
-    """Answers one request on each connection with `pieces`, then closes it. asked: the requests as they came. answer:
-    what is said to a request, where that hangs on the request.
+    """Answers one request on each connection with `pieces`, then closes it; many at a time. asked: the requests as they
+    came. answer: what is said to a request, where that hangs on the request.
     """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
@@ -129,10 +129,13 @@ class Scripted:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(5)
-                self.asked.append(_request(connection))
-                self._answer(connection)
+            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(5)
+            self.asked.append(_request(connection))
+            self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
