@@ -67,7 +67,7 @@ class SpanReader:
         place = os.memfd_create("otlp")
         try:
             with os.fdopen(place, "wb", closefd=False) as file:
-                file.write(delimited(bodies))
+                file.writelines(delimited(bodies))
             sql = self._query.replace("{source}", source(f"/proc/self/fd/{place}"))
             table = self._engine.arrow(sql, as_text=False, **self._settings[signal])
         finally:

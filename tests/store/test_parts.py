@@ -30,7 +30,7 @@ def test_a_store_of_before_keeps_its_calls_wherever_the_migration_was_cut_short(
         assert migrate(engine) == len(shipped()) - 2
         assert engine.query("SELECT call_id FROM calls ORDER BY call_id") == ids
         ((create,),) = engine.query("SELECT create_table_query FROM system.tables WHERE name = 'calls'")
-        assert "index_granularity = 1024" in create and "by_trace" in create
+        assert "index_granularity = 4096" in create and "by_trace" in create
         assert missing_columns(engine) == []
     finally:
         engine.close()

@@ -30,25 +30,34 @@ class Facts:
         self.rows = table.num_rows
         self._numbers, self._dialects = numbers, dialects
         self._picked: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}
         names = self.columns["ns"]
         offsets = np.asarray(names.offsets)
         flat = np.asarray(names.flatten())
         self._floats = _unwrapped(self.columns["numbers"], self.columns["wrapped"])
         self._texts = self.columns["texts"].flatten()
-        self._places = np.zeros((int(flat.max(initial=0)) + 1, self.rows), np.int32)
+        # Only of the numbers that are there: a table of all of them would be large, and most of it empty.
+        there = np.flatnonzero(np.bincount(flat, minlength=1))
+        self._line = {int(number): line for line, number in enumerate(there)}
+        lines = np.zeros(int(there.max(initial=0)) + 1, np.int32)
+        lines[there] = np.arange(len(there))
+        self._places = np.zeros((len(there), self.rows), np.int32)
         owner = np.repeat(np.arange(self.rows), np.diff(offsets))
         # Backwards, so that of a name that is there twice the first one stays.
-        self._places[flat[::-1], owner[::-1]] = np.arange(len(flat), 0, -1)
+        self._places[lines[flat[::-1]], owner[::-1]] = np.arange(len(flat), 0, -1)
         self.dialect = np.zeros(self.rows, np.int64)
 
     def only(self, mask: Any) -> None:
         """Keep the rows of the mask."""
+        self.columns = {name: column for name, column in self.columns.items() if name not in _FLAT}
+        if mask.all():
+            return
         rows = pa.array(np.flatnonzero(mask))
-        self.columns = {name: column.take(rows) for name, column in self.columns.items() if name not in _FLAT}
+        self.columns = {name: column.take(rows) for name, column in self.columns.items()}
         self._places = self._places[:, mask]
         self.dialect = self.dialect[mask]
         self.rows = len(rows)
-        self._picked = {}
+        self._picked, self._known = {}, {}
 
     def number(self, fact: str) -> Floats:
         """The fact as floats; nan where it is not there."""
@@ -75,24 +84,27 @@ class Facts:
 
     def said(self, column: str) -> Words:
         """A text that the span, its scope or its resource says itself; null where it is empty."""
-        return known(self.columns[column])
+        if column not in self._known:
+            self._known[column] = known(self.columns[column])
+        return self._known[column]
 
     def _pick(self, fact: str) -> Any:
         if fact not in self._picked:
             found = self._among(self._numbers.places[fact])
             for index, dialect in enumerate(self._dialects):
                 own = self._numbers.own_places.get((dialect.name, fact))
-                if own is not None:
-                    found = np.where(self.dialect == index, self._among(own), found)
+                if own is not None and (rows := self.dialect == index).any():
+                    found = np.where(rows, self._among(own), found)
             self._picked[fact] = found
         return self._picked[fact]
 
     def _among(self, numbers: Sequence[int]) -> Any:
-        found = np.zeros(self.rows, np.int32)
+        found: Any = None
         for number in numbers:
-            if number < len(self._places):
-                found = np.where(found == 0, self._places[number], found)
-        return found
+            if number in self._line:
+                places = self._places[self._line[number]]
+                found = places if found is None else np.where(found == 0, places, found)
+        return np.zeros(self.rows, np.int32) if found is None else found
 
     def tags(self, row: int) -> list[tuple[str, str]]:
         """Attribute names and values of a row's tags, whole names. Only before `only`."""
@@ -102,7 +114,7 @@ class Facts:
 
 
 _NOTHING = pa.array(["", "none"])  # Micrometer says `none` where there is nothing to say
-_FLAT = ("ns", "numbers", "wrapped")
+_FLAT = ("ns", "numbers", "wrapped", "texts", "tag_names")
 
 
 def _unwrapped(numbers: Any, wrapped: Any) -> Any:

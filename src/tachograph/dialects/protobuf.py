@@ -11,7 +11,7 @@ v1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _COMMON = """syntax = "proto3";
 message AnyValue { oneof value { string string_value = 1; bool bool_value = 2; int64 int_value = 3;
@@ -57,12 +57,11 @@ STRUCTURE = (
 )
 
 
-def delimited(bodies: Sequence[bytes]) -> bytes:
-    """Messages one after the other, each after its length: the engine then makes one row of each."""
-    pieces = []
+def delimited(bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """Messages in pieces, one after the other, each after its length: the engine then makes one row of each."""
     for body in bodies:
-        pieces += [_varint(len(body)), body]
-    return b"".join(pieces)
+        yield _varint(len(body))
+        yield body
 
 
 def _varint(number: int) -> bytes:

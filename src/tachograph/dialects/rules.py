@@ -86,16 +86,20 @@ def judge(facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLi
 def _dialect(facts: Facts, dialects: Sequence[Dialect]) -> Any:
     """The first vocabulary of the list whose marker, scope or resource is there; else the last."""
 
-    def by_scope(scope: str | None, service: str | None, telemetry: str | None) -> int:
-        said = {("service.name", service), ("telemetry.sdk.name", telemetry)}
-        for index, dialect in enumerate(dialects):
-            if said.intersection(dialect.resource) or scoped(scope, dialect.scopes):
-                return index
-        return len(dialects) - 1
+    last = len(dialects) - 1
 
-    columns = [facts.said(name) for name in ("scope", "resource_service", "resource_telemetry")]
-    inverse, answers = by_distinct(columns, by_scope)
-    return np.minimum(np.asarray(facts.columns["marked"]).astype(np.int64), np.array(answers, np.int64)[inverse])
+    def by_scope(scope: str | None) -> int:
+        return next((index for index, dialect in enumerate(dialects) if scoped(scope, dialect.scopes)), last)
+
+    def by_resource(service: str | None, telemetry: str | None) -> int:
+        said = {("service.name", service), ("telemetry.sdk.name", telemetry)}
+        return next((index for index, dialect in enumerate(dialects) if said.intersection(dialect.resource)), last)
+
+    found = np.asarray(facts.columns["marked"]).astype(np.int64)
+    for first, columns in ((by_scope, ("scope",)), (by_resource, ("resource_service", "resource_telemetry"))):
+        inverse, answers = by_distinct([facts.said(name) for name in columns], first)
+        found = np.minimum(found, np.array(answers, np.int64)[inverse])
+    return found
 
 
 def _verdict(

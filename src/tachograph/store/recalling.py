@@ -56,7 +56,7 @@ def recent_links(engine: Engine) -> Iterator[SpanLinks]:
         sql = f"SELECT trace_id, span_id, parent_span_id FROM span_links WHERE {_BY_TIME}"
         rows = engine.arrow(sql, {"low": first * 60, "high": last * 60}).combine_chunks()
         for batch in rows.to_batches():
-            yield SpanLinks(*(_matrix(column) for column in batch.columns))
+            yield SpanLinks(*(matrix(column) for column in batch.columns))
 
 
 def _pieces(counts: list[tuple[int, int]]) -> tuple[list[Minutes], bool]:
@@ -80,7 +80,8 @@ def _first_id(minute: int) -> str:
     return max(0, minute * 60_000).to_bytes(6, "big").hex() + "00" * 10
 
 
-def _matrix(column: pa.Array) -> np.ndarray:
+def matrix(column: pa.Array) -> np.ndarray:
+    """A column of fixed bytes, a row of bytes each."""
     width = column.type.byte_width
     start = column.offset * width
     raw = np.frombuffer(column.buffers()[1], np.uint8)

@@ -123,11 +123,18 @@ def grouping(rollup: Rollup) -> str:
 
 
 def folding(rollup: Rollup) -> str:
-    """The SELECT that makes cells of `rollup` from those of CELLS."""
+    """The whole SELECT that makes cells of `rollup` from those of CELLS. Of as many dimensions they are taken as they
+    stand: a batch is of a minute or two, to sum those for the day would cost more than it saves.
+    """
+    same = rollup.dimensions == CELLS.dimensions
     start = f"toDateTime(intDiv(toUnixTimestamp(cells.time), {rollup.grain_seconds}) * {rollup.grain_seconds}, 'UTC')"
     made = [f"{start} AS time", *(f"cells.{name} AS {name}" for name in rollup.dimensions)]
-    made += [f"{_summed(kind)}(cells.{name}) AS {name}" for name, (kind, _) in SUMS.items()]
-    return "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls_cells AS cells"
+    made += [
+        f"cells.{name} AS {name}" if same else f"{_summed(kind)}(cells.{name}) AS {name}"
+        for name, (kind, _) in SUMS.items()
+    ]
+    folded = "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls_cells AS cells"
+    return folded if same else f"{folded}\n{grouping(rollup)}"
 
 
 def _summed(kind: str) -> str:

@@ -39,10 +39,11 @@ class Suspects:
         self._spans, self._parents, self._answers = Recent(), Recent(), Recent()
         # What began before is not remembered, and always suspect; None: others write too, and all is suspect.
         self.since_ms: int | None = None
+        self._latest: tuple[pa.Array, _Keys] | None = None
 
     def remember(self, batch: pa.RecordBatch) -> None:
         """These calls are stored now."""
-        at, keys = newest(batch), _Keys.of(batch)
+        at, keys = newest(batch), self._keys(batch)
         for recent, values in ((self._spans, keys.spans), (self._parents, keys.parents), (self._answers, keys.answers)):
             recent.add(values[values != 0], at)
 
@@ -53,7 +54,7 @@ class Suspects:
 
     def of(self, batch: pa.RecordBatch, links: SpanLinks) -> tuple[set[bytes], set[str], bool]:
         """(traces, answers, whether a link alone made one of them suspect)."""
-        keys, unknown = _Keys.of(batch), self._not_remembered(batch)
+        keys, unknown = self._keys(batch), self._not_remembered(batch)
         link_spans, link_parents = _span_keys(links.traces, links.spans), _span_keys(links.traces, links.parents)
         joining = np.flatnonzero(self._parents.perhaps(link_spans) | (self.since_ms is None))
         starts = np.concatenate([keys.parents, link_parents[joining]])
@@ -65,6 +66,13 @@ class Suspects:
         by_answer = (keys.answers != 0) & (repeated(keys.answers) | self._answers.perhaps(keys.answers) | unknown)
         traces = _chosen(batch, "trace_id", by_span) | {links.traces[row].tobytes() for row in joining}
         return traces, _chosen(batch, "response_id", by_answer), bool(len(joining))
+
+    def _keys(self, batch: pa.RecordBatch) -> _Keys:
+        """What is asked about is remembered next: its keys are made once."""
+        ids = batch.column("call_id")
+        if self._latest is None or not self._latest[0].equals(ids):
+            self._latest = ids, _Keys.of(batch)
+        return self._latest[1]
 
     def _lead_up(self, at: Any, spans: Any, link_spans: Any, link_parents: Any) -> Any:
         """For each span: whether it, or one above it over the links of this batch, is a call of it or was stored."""
