@@ -153,11 +153,11 @@ def _bootstrap(settings: GatewaySettings) -> Json:
 
 
 def _overload(settings: GatewaySettings) -> Json:
-    """Near the end of its memory Envoy first gives back what is free, then refuses: a flood does not end it."""
+    """Near the end of its memory Envoy gives back what is free, refuses requests, takes no more of those that come."""
     monitors = "envoy.extensions.resource_monitors."
-    actions = {"shrink_heap": 0.85, "stop_accepting_requests": 0.93, "stop_accepting_connections": 0.97}
+    actions = {"shrink_heap": 0.80, "stop_accepting_requests": 0.90, "stop_accepting_connections": 0.95}
     return {
-        "refresh_interval": "0.25s",
+        "refresh_interval": "0.1s",
         "resource_monitors": [
             {
                 "name": "envoy.resource_monitors.fixed_heap",
@@ -177,11 +177,16 @@ def _overload(settings: GatewaySettings) -> Json:
         "actions": [
             {
                 "name": f"envoy.overload_actions.{name}",
-                "triggers": [{"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": share}}],
+                "triggers": _at(share),
             }
             for name, share in actions.items()
         ],
+        "loadshed_points": [{"name": "envoy.load_shed_points.http1_server_abort_dispatch", "triggers": _at(0.95)}],
     }
+
+
+def _at(share: float) -> list[Json]:
+    return [{"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": share}}]
 
 
 @dataclass(frozen=True, slots=True)
