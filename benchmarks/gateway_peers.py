@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from benchmarks import peers
 from benchmarks.peers import CannotStart, free_port
 
 CHAT = "/v1/chat/completions"
+SETTLE_SECONDS_MAX = 60.0
+QUIET_TIMES = 4  # a second in which there was nothing to read: Envoy writes its log now and then
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 
@@ -39,6 +42,53 @@ class Between:
 
 
 Start = Callable[[Path, int], contextlib.AbstractContextManager[Between]]
+
+
+@contextlib.contextmanager
+def tachograph(folder: Path, upstream: int) -> Iterator[Between]:
+    """`tachograph up` as it is shipped, but for one worker thread, which reads and stores what its Envoy wrote down."""
+    api, port = f"127.0.0.1:{free_port()}", free_port()
+    routes = folder / "gateway.toml"
+    routes.write_text(f'[[route]]\nprefix = "/openai"\nurl = "http://127.0.0.1:{upstream}"\nprovider = "openai"\n')
+    settings = {
+        "TACHOGRAPH_STORE": str(folder / "data"),
+        "TACHOGRAPH_LISTEN": api,
+        "TACHOGRAPH_OTLP_HTTP": "",
+        "TACHOGRAPH_OTLP_GRPC": "",
+        "TACHOGRAPH_GATEWAY": f"127.0.0.1:{port}",
+        "TACHOGRAPH_GATEWAY_FILE": str(routes),
+        "TACHOGRAPH_GATEWAY_WORKERS": "1",
+    }
+    command = [sys.executable, "-m", "tachograph", "up"]
+    with peers.started("tachograph", command, folder, settings, f"http://{api}/api/v1/health") as reader:
+        yield Between(
+            "tachograph",
+            _envoy_below(folder),
+            f"127.0.0.1:{port}",
+            "/openai" + CHAT,
+            reader=reader,
+            settle=lambda: _settled(f"http://{api}/metrics"),
+        )
+
+
+def _envoy_below(folder: Path) -> int:
+    """The Envoy that was begun in the folder: it is no child of whoever began it, so that it outlives him."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            inside = (place / "cwd").readlink().is_relative_to(folder.resolve())
+            if inside and (place / "exe").readlink().name == "envoy":
+                return int(place.name)
+    raise CannotStart("tachograph: its Envoy is not there")
+
+
+def _settled(metrics: str) -> None:
+    """Until everything that was written down is stored."""
+    until = time.monotonic() + SETTLE_SECONDS_MAX
+    quiet = 0
+    while time.monotonic() < until and quiet < QUIET_TIMES:
+        time.sleep(0.25)
+        with peers.DIRECT.open(metrics, timeout=10) as page:
+            quiet = quiet + 1 if b"\ntachograph_gateway_unread_bytes 0.0\n" in page.read() else 0
 
 
 def plain_envoy(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
@@ -152,6 +202,7 @@ def _started(
 
 
 STARTS: dict[str, Start] = {
+    "tachograph": tachograph,
     "envoy": plain_envoy,
     "aiohttp": aiohttp,
     "portkey": portkey,
