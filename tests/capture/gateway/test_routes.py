@@ -11,9 +11,10 @@ from proxying import Behind, Proxy, eventually
 
 from tachograph.capture.gateway.routes import Routes, routes
 from tachograph.capture.gateway.settings import parsed
+from tachograph.capture.sdk import usage
 from tachograph.config import SettingsError
 from tachograph.wire.providers import provider
-from tachograph.wire.routes import PLACES, UPSTREAMS
+from tachograph.wire.routes import ASKED, PLACES, UPSTREAMS
 
 KNOWN = routes(parsed({}))
 
@@ -297,3 +298,7 @@ def test_a_body_of_20_mb_passes(proxy: Proxy, behind: Behind) -> None:
     body = b"x" * 20_000_000
     assert len(proxy.ask("/own/v1/x", body).echo["body"]) == len(body)
     behind.seen.clear()
+
+
+def test_gateway_and_sdk_ask_the_same_providers() -> None:
+    assert ASKED == usage.ASKED
