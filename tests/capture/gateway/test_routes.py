@@ -249,6 +249,30 @@ def test_a_new_key_is_taken_up(proxy: Proxy) -> None:
         eventually(lambda: "of-the-gateway" in proxy.ask("/keyed/v1/x").echo["headers"]["authorization"], "back")
 
 
+def test_a_key_mounted_by_kubernetes_is_taken_up(tmp_path: Path, behind: Behind) -> None:
+    """There the file is a link by way of a folder's link, and that one is renamed over."""
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    mount(mounted, "1", "first")
+    (mounted / "key").symlink_to("..data/key")
+    told = {"route": [{"prefix": "/keyed", "url": behind.url, "key_file": str(mounted / "key")}]}
+    running = Proxy(tmp_path / "envoy", told)
+    try:
+        assert running.ask("/keyed/v1/x").echo["headers"]["authorization"] == "Bearer first"
+        mount(mounted, "2", "second")
+        second = "Bearer second"
+        eventually(lambda: running.ask("/keyed/v1/x").echo["headers"]["authorization"] == second, second)
+    finally:
+        running.stop()
+
+
+def mount(folder: Path, version: str, key: str) -> None:
+    (folder / f"..{version}").mkdir()
+    (folder / f"..{version}" / "key").write_text(key)
+    (folder / "..tmp").symlink_to(f"..{version}")
+    (folder / "..tmp").rename(folder / "..data")
+
+
 def test_routes_say_what_the_tap_does(proxy: Proxy) -> None:
     assert proxy.ask("/own/v1/x").echo["headers"]["x-variant"] == "asking////"
     assert proxy.ask("/told/v1/x").echo["headers"]["x-variant"] == "watching////team,user"
