@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tachograph import access
-from tachograph.capture.gateway import envoy, lines, tap
+from tachograph.capture.gateway import envoy, lines, sealing, tap
 from tachograph.capture.gateway import settings as files
 from tachograph.capture.gateway.finding import Binary, find
 from tachograph.capture.gateway.following import Log, LogLimits
@@ -34,6 +34,7 @@ from tachograph.health import Health
 
 ROTATE_BYTES_MAX = 16 << 20
 _PARTS = 8  # of the log: so much of it is given up at once
+_SHOWN = 8  # of the prefixes, the file's own first
 _ROUTES_KEPT = 4  # what was asked before the settings changed was asked by other routes
 
 
@@ -60,7 +61,11 @@ def tapping() -> Tapping:
             arm=variant.arm,
         )
 
-    return Tapping(envoy.Tap(source=source, log_format=lines.LOG_FORMAT), lines.read, lines.OPENING)
+    return Tapping(
+        envoy.Tap(source=source, log_format=sealing.sealed(lines.LOG_FORMAT)),
+        lambda line, known: lines.read(sealing.check(line), known),
+        sealing.OPENING,
+    )
 
 
 class Gateway:
@@ -124,8 +129,9 @@ class Gateway:
     @property
     def line(self) -> str:
         """Where it is and what can be asked there."""
-        prefixes = dict.fromkeys("/" + row.prefix.split("/")[1] for row in self._routes[0].rows)
-        return f"gateway on {self._settings.gateway} (Envoy {self.binary.version}): {' '.join(prefixes)}"
+        prefixes = list(dict.fromkeys("/" + row.prefix.split("/")[1] for row in self._routes[0].rows))
+        shown, more = " ".join(prefixes[:_SHOWN]), max(0, len(prefixes) - _SHOWN)
+        return f"gateway on {self._settings.gateway} (Envoy {self.binary.version}): {shown} and {more} more"
 
     def _rendered(self, run: Run | None) -> envoy.Rendered:
         """The configuration as the files say now. For a run that goes on, its clusters stay."""

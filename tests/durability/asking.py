@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tachograph.capture.gateway import lines
+from tachograph.capture.gateway import lines, sealing
 from tachograph.flow import Refused
 
 PATH = "/double/v1/chat/completions"
@@ -142,6 +142,6 @@ def counted(traces: Iterable[str | None]) -> Counter[str]:
 def trace_of(line: bytes) -> str | None:
     """The trace of a line that is whole."""
     try:
-        return lines.seen(line, lambda *_: None).trace_id
+        return lines.seen(sealing.check(line), lambda *_: None).trace_id
     except Refused:
         return None
