@@ -74,9 +74,9 @@ HOLDERS = (
 # A whole answer within an answer.
 BODIES = ("body",)
 # Texts that may quote the prompt: of them only the phrases of `MESSAGE_PHRASES`.
-MESSAGES = ("message", "detail")
+MESSAGES = ("message",)
 # What says why something failed; and the ends of names that do.
-FAILURES = ("error", "errors", "innererror")
+FAILURES = ("error", "errors", "innererror", "detail")
 FAILURE_ENDINGS = ("Exception", "Error")
 # Words inside of failures and at the top, where servers write flat ones; elsewhere the same names are content.
 FAILURE_WORDS = ("code", "error_code", "error_type", "__type", "retryDelay")

@@ -106,7 +106,7 @@ def read(line: bytes, tables: Sequence[Table]) -> Seen | None:
 def seen(line: bytes, behind: Behind) -> Seen:
     """What a line says. Refused("malformed") in one line where it is none of ours, or is damaged."""
     told = _told(line)
-    kept = told.get("m") or {}
+    kept = {} if told["m"] is None else told["m"]
     try:
         if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
             raise ValueError("`m` is not what the tap writes")

@@ -79,7 +79,7 @@ local function missing(said, reduced)
   local words = {}
   for index = 1, #REQUIRED do
     local word = REQUIRED[index]
-    local found = reduced and word == "user" and find(reduced, "'user':'.", 1)
+    local found = reduced and word == "user" and find(reduced, "'user':'[^']")
     for _, pattern in ipairs(SOURCES[word]) do
       found = found or find(said, pattern)
     end

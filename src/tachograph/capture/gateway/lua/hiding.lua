@@ -5,7 +5,7 @@
 -- answer ends is let go.
 
 local function hider()
-  return {held = "", dropping = false, fields = "", after_cr = false}
+  return {held = "", dropping = false, fields = "", was = "", done = false}
 end
 
 -- The end of the JSON value that begins at i; nil where it does not end.

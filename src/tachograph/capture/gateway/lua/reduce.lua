@@ -204,6 +204,7 @@ end
 
 -- What is left of a text that is not empty.
 local function remainder(R, kind, text)
+  if kind == ASKING and R.level.mode ~= METADATA then return "*" end
   if kind == WORD or kind == WORD_OR_NUMBER or kind == ASKING then
     return safe(#text >= TEXT_BYTES[kind] and shortened(text, TEXT_BYTES[kind] - 1) or text)
   end
@@ -457,7 +458,7 @@ end
 
 -- containers
 
-local INSIDE = {[COUNTED] = COUNTS, [MEASURED] = MEASURES, [FAILURE] = FAILED, [MESSAGE] = FAILED, [BODY] = TOP,
+local INSIDE = {[COUNTED] = COUNTS, [MEASURED] = MEASURES, [FAILURE] = FAILED, [BODY] = TOP,
   [PRESENCE] = SILENT, [ASKING] = METADATA, [LENGTH] = SILENT}
 
 -- How the names in a container of this kind are read; nil where it is not kept at all.

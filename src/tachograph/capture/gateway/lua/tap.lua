@@ -10,6 +10,7 @@ local function heard(headers)
     local plain = PLAIN_HEADERS[name]
     if plain then
       said[plain] = value
+      if plain == "again" then said.strip[#said.strip + 1] = name end
     elseif attributes(name) then
       said.who[#said.who + 1] = worded(name, value, ATTRIBUTION_BYTES)
       said.strip[#said.strip + 1] = name
@@ -62,7 +63,7 @@ local function read_buffered(handle, headers, said)
   R, F = body_piece(R, F, s)
   if F then form(F, s) else reduce(R, s, 1, #s) end
   local reduced = members(R, F)
-  if not F then
+  if not F and not is_open(R) and not R.spoilt then
     local body = changed(handle, said, s, reduced)
     if body ~= s then
       buffer:setBytes(body)
@@ -195,10 +196,9 @@ local function piece(handle, T, H, chunk)
   if length == 0 then return end
   local s = chunk:getBytes(0, length)
   if H then
-    H.chunk = s
     local seen = hidden(H, s)
     if seen ~= s then chunk:setBytes(seen) end
-    H.chunk = nil
+    H.done = true
   end
   T.now = clock()
   T.metadata = metadata_of(handle)
@@ -210,18 +210,11 @@ local function fault(handle)
   metadata_of(handle):set("tachograph", "x", "fault")
 end
 
+-- After a failure: what was held back, with the piece.
 local function released(chunk, H)
-  if H.chunk then
-    local s = H.was .. H.chunk
-    H.chunk = nil
-    chunk:setBytes(s)
-  else
-    local left = H.fields .. H.held
-    if left ~= "" then
-      local length = chunk:length()
-      chunk:setBytes((length > 0 and chunk:getBytes(0, length) or "") .. left)
-    end
-  end
+  local length = chunk:length()
+  local s = length > 0 and chunk:getBytes(0, length) or ""
+  chunk:setBytes(H.done and s .. H.fields .. H.held or H.was .. s)
   H.held, H.fields = "", ""
 end
 
@@ -230,7 +223,7 @@ local function pieces(handle, T, H)
   local last
   for chunk in handle:bodyChunks() do
     last = chunk
-    if H then H.was = H.fields .. H.held end
+    if H then H.was, H.done = H.fields .. H.held, false end
     local ok, why = pcall(piece, handle, T, H, chunk)
     if not ok then
       if H then pcall(released, chunk, H) end

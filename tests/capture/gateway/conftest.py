@@ -1,0 +1,6 @@
+"""The recordings are those of the readers' tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "wire"))
