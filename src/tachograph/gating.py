@@ -242,7 +242,7 @@ class Gating:
             log = self._log(run)
             log.rotate()
             if log.reopening:
-                self._told_to_reopen(run)
+                self._reopen(run)
             if self._tries and (lost := log.give_up()):
                 _LOG.error("the gateway's log is over its bound: %d lines were given up unread", lost)
                 self._health.add("gateway_lines_lost_total", lost, LOST)
@@ -252,12 +252,6 @@ class Gating:
                 del self._logs[run]
                 self._forget(run)
         self._health.set("gateway_unread_bytes", unread)
-
-    def _told_to_reopen(self, run: Run) -> None:
-        try:
-            self._reopen(run)
-        except Busy as busy:
-            _LOG.debug("%s", busy)
 
     # a line
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -197,40 +197,77 @@ def _written(file: object, size: int) -> bool:
         return False
 
 
+class Watched:
+    """An Envoy with a plain configuration that is looked after; another `version` makes it be replaced."""
+
+    def __init__(self, folder: Path, provider: Provider, drain_seconds: int) -> None:
+        (self.port,) = free_ports(1)
+        upstream = int(provider.url.rpartition(":")[2])
+        self.folder, self.health, self.version = folder, Health(), "0"
+        self.proxy = Proxy(
+            folder,
+            binary(),
+            f"127.0.0.1:{self.port}",
+            lambda _run: plain(self.port, upstream, more=self.version, prefix="/double"),
+            lambda: self.version,
+            self.health,
+            ProxyLimits(workers=2, drain_seconds_max=drain_seconds, stop_seconds_max=2.0),
+        )
+        self.askers, self._stopping = Askers(self.port), threading.Event()
+        self._thread = threading.Thread(target=self.proxy.watch, args=(self._stopping,))
+
+    def __enter__(self) -> Watched:
+        self.proxy.start()
+        self._thread.start()
+        self.askers.start()
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.askers.stop()
+        self._stopping.set()
+        self._thread.join()
+        self.proxy.stop()
+        self.proxy.leave()
+        end_all(self.folder)
+
+    def replace(self) -> int:
+        """By other settings; the process that served until now, which drains."""
+        before, self.version = self.proxy.pid, str(int(self.version) + 1)
+        self.until(lambda: self.proxy.pid not in (None, before))
+        assert before is not None
+        return before
+
+    def until(self, true: Callable[[], bool]) -> None:
+        until = time.monotonic() + 30
+        while not true():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
 def test_envoy_is_replaced_under_load_without_a_failed_request(tmp_path: Path, provider: Provider) -> None:
-    folder, health, version = tmp_path / "gateway", Health(), ["0"]
-    (port,) = free_ports(1)
-    upstream = int(provider.url.rpartition(":")[2])
-    proxy = Proxy(
-        folder,
-        binary(),
-        f"127.0.0.1:{port}",
-        lambda _run: plain(port, upstream, more=version[0], prefix="/double"),
-        lambda: version[0],
-        health,
-        ProxyLimits(workers=2, drain_seconds_max=3, stop_seconds_max=5.0),
-    )
-    askers, stopping = Askers(port), threading.Event()
-    proxy.start()
-    watching = threading.Thread(target=proxy.watch, args=(stopping,))
-    watching.start()
-    try:
-        askers.start()
-        for number in range(1, 5):
-            time.sleep(1.0)
-            pid, version[0] = proxy.pid, str(number)
-            until = time.monotonic() + 30
-            while proxy.pid == pid or len(standing_in(folder)) > 1:  # until the one before has ended too
-                assert time.monotonic() < until
-                time.sleep(0.05)
-        askers.stop()
-    finally:
-        askers.stop()
-        stopping.set()
-        watching.join()
-        proxy.stop()
-        proxy.leave()
-        end_all(folder)
-    assert health.snapshot()["gateway_restarts_total"] == {"changed": 4}
-    assert askers.failed == []
-    print(f"\n{len(askers.answered)} requests over 4 hot restarts, none failed")  # noqa: T201
+    with Watched(tmp_path / "gateway", provider, drain_seconds=2) as watched:
+        for _ in range(4):
+            time.sleep(0.5)
+            watched.replace()
+            watched.until(lambda: len(standing_in(watched.folder)) == 1)  # the one before has ended too
+    assert watched.health.snapshot()["gateway_restarts_total"] == {"changed": 4}
+    assert watched.askers.failed == []
+    print(f"\n{len(watched.askers.answered)} requests over 4 hot restarts, none failed")  # noqa: T201
+
+
+def test_an_envoy_that_is_killed_while_it_drains_takes_only_its_own_requests_along(
+    tmp_path: Path, provider: Provider
+) -> None:
+    """The one that took over would fall as well when it calls it: it is replaced before."""
+    with Watched(tmp_path / "gateway", provider, drain_seconds=4) as watched:
+        time.sleep(0.5)
+        draining = watched.replace()
+        took_over = watched.proxy.pid
+        os.kill(draining, signal.SIGKILL)
+        killed = time.monotonic()
+        watched.until(lambda: watched.proxy.pid not in (None, took_over))
+        watched.until(lambda: len(standing_in(watched.folder)) == 1)
+        time.sleep(1.0)
+    late = [one for one in watched.askers.failed if one.at > killed + 0.5]
+    print(f"\n{len(watched.askers.failed)} of {len(watched.askers.asked)} requests failed")  # noqa: T201
+    assert late == []

@@ -158,6 +158,26 @@ def test_whoever_comes_next_keeps_the_envoy_that_serves(place: Place) -> None:
     assert standing_in(place.folder) == []
 
 
+def test_whoever_comes_next_with_other_settings_replaces_it_and_streams_end(place: Place, upstream: Upstream) -> None:
+    first = place.proxy()
+    first.start()
+    stream = http.client.HTTPConnection("127.0.0.1", place.port, timeout=20)
+    stream.request("GET", "/stream")
+    answer = stream.getresponse()
+    assert answer.read(5) == b"first"
+    pid = first.pid
+    first.leave()
+    place.more, place.said = " more", "other"
+    second = place.proxy()
+    second.start()
+    assert second.pid != pid and place.ask() == "other"
+    upstream.go_on.set()
+    assert answer.read() == b"last"
+    stream.close()
+    second.stop()
+    assert standing_in(place.folder) == []
+
+
 def test_an_envoy_that_dies_is_replaced_at_once(place: Place) -> None:
     proxy = place.proxy()
     proxy.start()

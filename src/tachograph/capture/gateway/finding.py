@@ -10,6 +10,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Binary:
 
 def find(setting: str) -> Binary:
     """The Envoy to run. Refused where there is none, or none that is new enough."""
+    if sys.platform != "linux":
+        raise Refused("no_envoy", f"the gateway runs on Linux, and this is {sys.platform}: run it in a container")
     path = Path(setting).expanduser() if setting else _of_the_wheel() or _on_the_path()
     if path is None:
         raise Refused("no_envoy", f"there is no Envoy: {INSTALL}")

@@ -38,7 +38,9 @@ def launch(folder: str, file_bytes_max: int, command: list[str]) -> None:
     # A file that has reached its bound is a write that fails, which Envoy counts, not a signal that ends it.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY or file_bytes_max < most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
     Path(PID).write_text(f"{os.getpid()}\n")
     try:
         os.execv(command[0], command)

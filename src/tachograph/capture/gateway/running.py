@@ -33,7 +33,13 @@ _BEGIN_SECONDS_MAX = 10.0
 _SAID_BYTES_MAX = 64 << 10
 _SAID_CHARS_MAX = 300
 _SECRET = re.compile(r"(?i)(bearer\s+|(?:api[-_]?key|authorization|token|secret|password)\W{1,4})[^\s\"',;]+|\bsk-\S+")
-_EXPECTED = ("caught ENVOY_SIGTERM", "due to child startup", "terminating parent process", "falling back to regular")
+_EXPECTED = (
+    "caught ENVOY_SIGTERM",
+    "due to child startup",
+    "terminating parent process",
+    "falling back to regular",
+    "ENVOY_SIGUSR1",
+)
 _SHARED = "/dev/shm/envoy_shared_memory_{}0"
 
 
