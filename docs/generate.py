@@ -13,6 +13,7 @@ from typing import Any
 import click
 import typer
 
+from docs.gateway import gateway_page
 from tachograph.call import COLUMNS
 from tachograph.capture.sdk.settings import SDK_SETTINGS, SdkSettings, variable
 from tachograph.cli import commands
@@ -213,6 +214,7 @@ PAGES = {
     "api.md": api_page,
     "metrics.md": metrics_page,
     "dialects.md": dialects_page,
+    "gateway.md": gateway_page,
 }
 
 if __name__ == "__main__":

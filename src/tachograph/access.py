@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 from tachograph.config import SettingsError
 
-SCOPES = ("ingest", "read", "admin")  # admin implies the others
+SCOPES = ("ingest", "read", "gateway", "admin")  # admin implies the others
 NAME_CHARACTERS_MAX = 100
 FILE_BYTES_MAX = 4 * 1024 * 1024
 

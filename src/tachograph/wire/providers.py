@@ -19,6 +19,7 @@ HOSTS: tuple[tuple[str, str], ...] = (
     ("api.anthropic.com", "anthropic"),
     ("generativelanguage.googleapis.com", "gcp.gemini"),
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("rep.googleapis.com", "gcp.vertex_ai"),
     ("api.mistral.ai", "mistral_ai"),
     ("codestral.mistral.ai", "mistral_ai"),
     ("cohere.com", "cohere"),

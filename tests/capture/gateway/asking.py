@@ -1,22 +1,28 @@
 """Runs inside the environment of a client library: asks a provider directly, and through the gateway.
 
 In: the script of the library (`tests/clients/scripts`), where the provider is, and the gateway. Out: a line of JSON for
-each way to ask that the library has: what the caller was told either way.
+each way to ask that the library has: what the caller was told either way, and the Calls that the SDK in this process
+made of what went through the gateway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2] / "clients" / "scripts"))
 
 import drive
+
+import tachograph
+from tachograph.call import Call, to_dict
 
 PREFIXES = {
     "openai": "/openai",
@@ -32,6 +38,7 @@ PREFIXES = {
     "ollama": "/ollama",
     "huggingface": "/huggingface",
 }
+SETTLE_SECONDS_MAX = 5.0
 QUESTION = "What is six times seven? scenario:plain"
 
 
@@ -40,16 +47,33 @@ LOOP = asyncio.new_event_loop()
 
 def main(script: str, provider: str, gateway: str) -> None:
     asyncio.set_event_loop(LOOP)
+    calls: list[Call] = []
     for api in importlib.import_module(script).apis():
         for kind, make in (("sync", api.sync), ("async", api.asynchronous)):
             for way in ("whole", "stream") if make else ():
-                urls = provider, gateway + PREFIXES[api.vendor]
-                told = [asked(api, getattr(make(drive.Options(url)), way), way, kind) for url in urls]
-                if told[0] is not None:
-                    line = {"name": f"{api.name}/{kind}/{way}", "vendor": api.vendor, "told": told}
-                    sys.stdout.write(json.dumps(line, default=str) + "\n")
+                told = [asked(api, getattr(make(drive.Options(provider)), way), way, kind)]
+                if told[0] is None:
+                    continue
+                calls.clear()
+                tachograph.instrument(callback=calls.append, hosts={gateway.removeprefix("http://"): api.vendor})
+                url = gateway + PREFIXES[api.vendor]
+                told.append(asked(api, getattr(make(drive.Options(url)), way), way, kind))
+                settled(calls)
+                tachograph.uninstrument()
+                line = {"name": f"{api.name}/{kind}/{way}", "vendor": api.vendor, "told": told}
+                sys.stdout.write(json.dumps(line | {"calls": list(map(to_dict, calls))}, default=str) + "\n")
     sys.stdout.flush()
     os._exit(0)  # what a library leaves running is not our business
+
+
+def settled(calls: list[Call]) -> None:
+    """Until the call has been told, which a stream that nobody closes is when nobody holds it."""
+    until = time.monotonic() + SETTLE_SECONDS_MAX
+    tachograph.flush()
+    while not calls and time.monotonic() < until:
+        gc.collect()
+        LOOP.run_until_complete(asyncio.sleep(0.01))
+        tachograph.flush()
 
 
 def asked(api: Any, ask: Any, way: str, kind: str) -> Any:

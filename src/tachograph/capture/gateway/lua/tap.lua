@@ -54,7 +54,7 @@ local function changed(handle, said, original, reduced)
   return body
 end
 
-local function read_buffered(handle, headers, said)
+local function read_buffered(handle, said)
   local buffer = handle:body()
   if not buffer then return "{}" end
   local length = buffer:length()
@@ -67,7 +67,7 @@ local function read_buffered(handle, headers, said)
     local body = changed(handle, said, s, reduced)
     if body ~= s then
       buffer:setBytes(body)
-      headers:replace("content-length", tostring(#body))
+      handle:headers():replace("content-length", tostring(#body)) -- those of before the body came are dead
       if ARM_MODEL ~= "" then
         R = reducer(ASKED_NAMES, PLAIN)
         reduce(R, body, 1, #body)
@@ -123,7 +123,7 @@ local function asked(handle)
     if #words > 0 then return refuse(handle, words) end
   end
   if not buffered then return read_streamed(handle, said) end
-  local reduced = read_buffered(handle, headers, said)
+  local reduced = read_buffered(handle, said)
   if #REQUIRED > 0 then
     local words = missing("|" .. who, reduced)
     if #words > 0 then refuse(handle, words) end
