@@ -269,5 +269,5 @@ def test_the_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     code, _, err = key("revoke", listed[0]["id"])
     assert (code, err.count("\n")) == (2, 1)
     code, _, err = key("add", "x", "--scope", "write")
-    assert (code, err) == (2, "tachograph: scope 'write': give one or more of ingest, read, admin\n")
+    assert (code, err) == (2, "tachograph: scope 'write': give one or more of ingest, read, gateway, admin\n")
     assert Keys(file, lambda: datetime.now(UTC)).verify(token, "read") == "unauthenticated"
