@@ -110,6 +110,19 @@ def test_without_an_envoy_one_line_says_how_to_get_one(tmp_path: Path) -> None:
         assert (serves, line) == (False, "no gateway: there is no Envoy: do this")
 
 
+def test_what_a_gateway_that_runs_alone_has_counted_is_kept_and_shown(whole: Whole) -> None:
+    whole.folder.mkdir()
+    health = Health()
+    gateway.recall(whole.settings, health)  # nothing is there yet
+    health.change(("items_accepted_total", 5, "gateway"), ("items_stored_total", 5, ""))
+    health.add("gateway_lines_lost_total", 3, "log_full")
+    gateway.remember(whole.settings, health)
+    again = Health()
+    gateway.recall(whole.settings, again)
+    assert again.ledger() == health.ledger()
+    assert gateway.state(whole.settings)[-1][2].endswith("; 5 calls sent, 3 lines lost for want of room")
+
+
 def test_what_is_not_an_envoy_is_told(tmp_path: Path) -> None:
     settings = Settings(store=str(tmp_path), gateway_envoy="/bin/true")
     ((fine, what, how),) = gateway.state(settings)

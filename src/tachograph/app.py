@@ -291,14 +291,17 @@ async def _serve(
 def proxy(settings: Settings, say: Callable[[str], None]) -> Health:
     """Run the gateway alone, with the collector at the other end, until told to stop; what it counted."""
     health, stopping = Health(), threading.Event()
+    gateway.recall(settings, health)
     outlet = CollectorOutlet(settings.collector, key=settings.collector_key)
     for word in (signal.SIGINT, signal.SIGTERM):
         signal.signal(word, lambda *_: stopping.set())
     with Gateway(settings, tapping(), Sent(outlet, health, settings.attribution), health) as running:
         say(f"{running.line} - calls go to {settings.collector}; stop it with Ctrl-C")
-        stopping.wait()
+        while not stopping.wait(SNAPSHOT_SECONDS):
+            gateway.remember(settings, health)
         for word in (signal.SIGINT, signal.SIGTERM):  # who asks again does not want to wait for streams
             signal.signal(word, signal.default_int_handler)
+    gateway.remember(settings, health)
     outlet.close()
     return health
 

@@ -11,6 +11,7 @@ that is busy never keeps Envoy from being looked after. It ends in the order of 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from tachograph.health import Health
 
 ROTATE_BYTES_MAX = 16 << 20
 _PARTS = 8  # of the log: so much of it is given up at once
+COUNTERS = "counters.json"
 _SHOWN = 8  # of the prefixes, the file's own first
 _ROUTES_KEPT = 4  # what was asked before the settings changed was asked by other routes
 
@@ -163,6 +165,20 @@ def where_it_can(made: Callable[[], Gateway]) -> Iterator[tuple[bool, str]]:
         yield told
 
 
+def recall(settings: Settings, health: Health) -> None:
+    """Go on from what a gateway that runs alone had counted; one beside a store has its counters there."""
+    with contextlib.suppress(OSError, ValueError):
+        health.restore(json.loads((settings.gateway_place / COUNTERS).read_bytes()))
+
+
+def remember(settings: Settings, health: Health) -> None:
+    """Keep what it has counted, for the next one and for `doctor`."""
+    with contextlib.suppress(OSError):  # where the disk is full the next time does
+        beside = settings.gateway_place / f"{COUNTERS}.new"
+        beside.write_text(json.dumps(health.snapshot()))
+        beside.replace(settings.gateway_place / COUNTERS)
+
+
 def log_limits(settings: Settings) -> LogLimits:
     """The bounds of the log."""
     most = settings.gateway_log_bytes_max
@@ -186,7 +202,13 @@ def state(settings: Settings) -> list[tuple[bool, str, str]]:
     unread = sum(Log(run.folder, log_limits(settings), lambda: True, logging.debug).unread_bytes for run in known)
     serving = [str(run.pid) for run in known if run.alive()]
     how = f"serves on {settings.gateway}, process {' and '.join(serving)}" if serving else "does not run"
-    return [*rows, (True, "gateway", f"{how}; {unread:,} bytes of its log are not stored")]
+    counted = Health()
+    recall(settings, counted)
+    found = counted.ledger()
+    sent = f"; {found['stored']:,} calls sent" if found["stored"] else ""
+    lost = sum(counted.snapshot()["gateway_lines_lost_total"].values())  # type: ignore[union-attr]
+    odd = f", {lost:,} lines lost for want of room" if lost else ""
+    return [*rows, (True, "gateway", f"{how}; {unread:,} bytes of its log are not stored{sent}{odd}")]
 
 
 def _path(settings: Settings) -> Path | None:
