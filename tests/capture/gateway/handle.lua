@@ -76,6 +76,7 @@ local function handle_of(stream, headers, pieces, moment)
   function handle:httpCall(cluster, request, body, milliseconds)
     stream.again = {cluster = cluster, headers = request, body = body}
     stream.lives = stream.lives + 1
+    if last then last.alive = false end
     return stream.again_headers or {}, stream.again_body
   end
   function handle:rest()

@@ -143,7 +143,7 @@ def test_other_failures_are_the_callers(asking: Tap, answer: bytes) -> None:
 
 
 def test_a_refusal_that_cannot_be_asked_again_is_seen_once() -> None:
-    tap = Tap(include_usage=True)
+    tap = Tap(include_usage=True, again_cluster="")
     refused = asked(REFUSED, status=422, headers={"content-type": "application/json"})
     passed = tap.run(refused)
     assert passed.got == REFUSED

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 
 from tachograph.capture.gateway import attribution
+from tachograph.capture.gateway.clusters import AGAIN
 from tachograph.wire import kept
 
 # In this order: each file uses only what stands before it.
@@ -86,7 +87,7 @@ def render(
     model: str = "",
     experiment: str = "",
     arm: str = "",
-    again_cluster: str = "",
+    again_cluster: str = AGAIN,
 ) -> str:
     """The source for one kind of route.
 

@@ -179,14 +179,14 @@ local function asked_again(handle, T, id, key)
   local headers, body = handle:httpCall(AGAIN_CLUSTER, request.headers, request.body, AGAIN_MILLISECONDS)
   local status = headers and headers[":status"]
   if not status or (status == "503" and not headers["content-type"]) then return end
+  body = body or ""
+  handle:body():setBytes(body) -- what was taken before the call is dead
   local own = handle:headers()
   for name, value in pairs(headers) do
     if name ~= "content-length" and name ~= "transfer-encoding" and name ~= "connection" then
       own:replace(name, type(value) == "table" and value[1] or value)
     end
   end
-  body = body or ""
-  buffer:setBytes(body)
   own:replace("content-length", tostring(#body))
   metadata_of(handle):set("tachograph", "g", "1")
 end
