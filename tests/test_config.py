@@ -50,3 +50,14 @@ def test_every_setting_is_described() -> None:
 def test_a_folder_becomes_an_address(tmp_path: Path) -> None:
     assert Settings(store=str(tmp_path)).address == f"chdb://{tmp_path.resolve()}"
     assert Settings(store="http://localhost:8123/x").address == "http://localhost:8123/x"
+
+
+# Ports that browsers and the fetch of Node refuse to ask (https://fetch.spec.whatwg.org/#port-blocking), of four digits.
+BLOCKED = {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697}
+
+
+def test_every_client_can_ask_at_our_ports() -> None:
+    settings = Settings()
+    addresses = (settings.listen, settings.otlp_http, settings.otlp_grpc, settings.gateway)
+    ports = [int(address.rpartition(":")[2]) for address in addresses]
+    assert len(set(ports)) == len(ports) and BLOCKED.isdisjoint(ports)

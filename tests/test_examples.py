@@ -127,7 +127,7 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Termina
     kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
     given = {"PATH": path, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     with Provider() as provider:
-        ports = {"4190": int(provider.url.rpartition(":")[2])}
+        ports = {"4182": int(provider.url.rpartition(":")[2])}
         yield Terminal(example, tmp_path, provider, ports, kept | given)
 
 

@@ -288,7 +288,7 @@ def up(
 
 @commands.command()
 def gateway(
-    listen: Annotated[str | None, typer.Option(help="Address, host:port.", show_default="127.0.0.1:4190")] = None,
+    listen: Annotated[str | None, typer.Option(help="Address, host:port.", show_default="127.0.0.1:4181")] = None,
     file: Annotated[Path | None, typer.Option(help="Routes and experiments.", show_default="gateway.toml")] = None,
     to: Annotated[str | None, typer.Option(help="Collector.", show_default="http://127.0.0.1:4318")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where its files and its log are.")] = None,

@@ -32,7 +32,7 @@ class Settings:
     listen: str = "127.0.0.1:4180"
     otlp_http: str = "127.0.0.1:4318"
     otlp_grpc: str = "127.0.0.1:4317"
-    gateway: str = "127.0.0.1:4190"
+    gateway: str = "127.0.0.1:4181"
     gateway_file: str = ""
     gateway_envoy: str = ""
     gateway_folder: str = ""

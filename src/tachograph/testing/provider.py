@@ -11,7 +11,7 @@ Why: the only thing that instrumentation, gateways and readers can be held again
         OpenAI(base_url=provider.url + "/v1", api_key="none").chat.completions.create(...)
         assert provider.served[0].scenario.truth.output_tokens == 11
 
-Run alone: `python -m tachograph.testing.provider --port 4190`.
+Run alone: `python -m tachograph.testing.provider --port 4182`.
 
 Where each vendor is: OpenAI `/v1`; Azure `/openai/deployments/...`; Anthropic, Gemini, Vertex, Bedrock, Cohere and
 Ollama at the root; Mistral under `/mistral`, Groq under `/groq`, Together under `/together`, Cohere v1 under `/cohere`.
@@ -267,7 +267,7 @@ def _object(text: str) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m tachograph.testing.provider", description="a simulated provider")
-    parser.add_argument("--port", type=int, default=4190, help="default: 4190")
+    parser.add_argument("--port", type=int, default=4182, help="default: 4182")
     parser.add_argument("--first-seconds", type=float, default=0.0, help="before the first piece of an answer")
     parser.add_argument("--gap-seconds", type=float, default=0.0, help="between the pieces of an answer")
     given = parser.parse_args(arguments)
