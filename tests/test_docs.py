@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+
+import pytest
+from tests.capture.gateway.envoys import binary
+from tests.durability.process import free_ports
 
 from tachograph.call import Call
 from tachograph.pricing import price_book
@@ -46,6 +51,30 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
         assert ran.returncode == 0, (line, ran.stderr)
         assert ran.stdout or ">" in line, line
     assert (tmp_path / "calls.jsonl").stat().st_size > 5000
+
+
+@pytest.mark.long
+def test_the_gateway_of_the_readme_runs(tmp_path: Path) -> None:
+    binary()
+    (block,) = blocks("README.md", "sh")
+    api, door, provider = free_ports(3)
+    told = {"LISTEN": f"127.0.0.1:{api}", "OTLP_HTTP": "", "OTLP_GRPC": "", "GATEWAY": f"127.0.0.1:{door}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {f"TACHOGRAPH_{name}": value for name, value in told.items()} | {"no_proxy": "127.0.0.1"}
+    for page, port in ((4181, door), (4182, provider)):
+        assert f"{page}" in block
+        block = block.replace(f"{page}", f"{port}")
+    with subprocess.Popen(["tachograph", "up"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as up:
+        try:
+            assert up.stdout is not None
+            assert any("gateway on" in line for line in iter(up.stdout.readline, ""))
+            command = ["bash", "-c", block + "kill %1\n"]
+            ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        finally:
+            up.send_signal(signal.SIGTERM)
+    assert ran.returncode == 0, ran.stderr
+    assert '"usage"' in ran.stdout
+    assert re.search(r"search .* 1 ", ran.stdout), ran.stdout
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
