@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tachograph.capture.gateway.following import CUT_OFF, LOG, POSITION, TOO_LONG, Log, LogLimits
+from tachograph.capture.gateway.following import CUT_OFF, LOG, POSITION, TOO_LONG, Batch, Log, LogLimits
 
 LIMITS = LogLimits(line_bytes_max=100, batch_lines_max=10, batch_bytes_max=1000, rotate_bytes=200, log_bytes_max=1000)
 
@@ -109,6 +109,22 @@ def test_rotation_keeps_the_order_and_removes_what_is_done(written: Written) -> 
     assert not written.log.reopening
     assert written.taken() == ["later", "new"]
     assert sorted(path.name for path in written.folder.iterdir()) == [LOG, POSITION]
+
+
+def test_a_line_that_comes_between_a_look_and_the_reopening_is_not_missed(written: Written) -> None:
+    class Interrupted(Log):
+        def _read_some(self, batch: Batch) -> bool:
+            found = super()._read_some(batch)
+            if not found and self.reopening:
+                written.write("late\n")
+                written.reopen()
+            return found
+
+    written.write("a" * 99 + "\n" + "b" * 99 + "\n" + "c\n")
+    written.log.rotate()
+    written.log.close()
+    written.log = Interrupted(written.folder, LIMITS, lambda: True, written.told.append)
+    assert [line[0] for line in written.taken()] == ["a", "b", "c", "l"]
 
 
 def test_a_crash_between_renaming_and_reopening_loses_nothing(written: Written) -> None:

@@ -132,6 +132,7 @@ def test_it_serves_and_ends_without_leaving_anything(place: Place) -> None:
     assert place.ask() == "hi"
     assert place.health.snapshot()["gateway_up"] == 1
     assert [run.number for run in proxy.runs] == [1]
+    assert proxy.pid is not None and os.getsid(proxy.pid) != os.getsid(0)  # a Ctrl-C does not reach it
     proxy.stop()
     assert place.health.snapshot()["gateway_up"] == 0
     assert (place.folder / "1" / "calls.jsonl").read_text() == '{"n":"1","status":200}\n'
@@ -267,7 +268,10 @@ def test_settings_that_envoy_refuses_leave_it_as_it_was(place: Place, caplog: py
 
 
 def test_a_port_that_somebody_has_is_not_shared_with_him(place: Place) -> None:
-    with socket.create_server(("127.0.0.1", place.port)), pytest.raises(Refused, match="Address already in use"):
+    with (
+        socket.create_server(("127.0.0.1", place.port), reuse_port=True),
+        pytest.raises(Refused, match="Address already in use"),
+    ):
         place.proxy().start()
     assert standing_in(place.folder) == []
 
