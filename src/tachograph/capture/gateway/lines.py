@@ -133,13 +133,13 @@ def _malformed(why: str) -> Refused:
 
 def _seen(line: bytes, told: dict[str, Any], kept: dict[str, str], behind: Behind) -> Seen:
     route, cluster = _word(told.get("n")), _word(told.get("c"))
-    trace_of, place, *asked = [*kept.get("q", "").split("|", 2), "", ""][:3]
+    trace_of, place, reduced, told_headers = [*kept.get("q", "").split("|", 3), "", "", ""][:4]
     path, _, query = unquote(place).partition("?")
     started_us = int(_word(told["t"]))
     found = behind(route, path, cluster) if route else None
     url, provider = found or (path, None)
-    headers = _headers(asked[0])
-    members = _members(kept.get("r", ""))
+    headers = _headers(told_headers)
+    members = _members(reduced)
     flags = set(_word(told.get("f")).replace("-", "").split(",")) - {""}
     cuts = tuple(kept.get("x", "").split())
     trace, span, parent = _trace(trace_of) or _derived(line)

@@ -1,26 +1,22 @@
 -- A request: what is kept of it, what is taken off it, what is added.
 --
--- In: Envoy's handle. Out: metadata `q` (trace, path, headers), `a` (who is asking), `r` (members of the body); a request
+-- In: Envoy's handle. Out: metadata `q` (trace, path, members of the body, headers), `a` (who is asking); a request
 -- with its own span in `traceparent`, without what is meant for us, and where the route says so asking for the usage of
 -- its stream or for another model.
 
+-- Sixteen hexadecimal digits.
 local random
 do
   local ffi, bit = require("ffi"), require("bit")
   ffi.cdef("int getentropy(void *, size_t);")
-  local words, left = ffi.new("uint32_t[64]"), 0
-  -- So many words of eight hexadecimal digits.
-  random = function(count)
-    local text = ""
-    for _ = 1, count do
-      if left == 0 then
-        if ffi.C.getentropy(words, 256) ~= 0 then error("no entropy") end
-        left = 64
-      end
-      left = left - 1
-      text = text .. bit.tohex(tonumber(words[left]))
+  local words, left, tohex = ffi.new("uint32_t[64]"), 0, bit.tohex
+  random = function()
+    if left == 0 then
+      if ffi.C.getentropy(words, 256) ~= 0 then error("no entropy") end
+      left = 64
     end
-    return text
+    left = left - 2
+    return tohex(words[left]) .. tohex(words[left + 1])
   end
 end
 
@@ -58,8 +54,8 @@ local function traced(traceparent)
     trace, parent, flags = match(traceparent, "^%x%x%-(%x+)%-(%x+)%-(%x%x)")
     if not trace or #trace ~= 32 or #parent ~= 16 or find(trace, "^0+$") or find(parent, "^0+$") then trace = nil end
   end
-  if not trace then trace, parent, flags = random(4), "", "01" end
-  local span = random(2)
+  if not trace then trace, parent, flags = random() .. random(), "", "01" end
+  local span = random()
   return "00-" .. trace .. "-" .. span .. "-" .. flags, trace .. "-" .. span .. "-" .. parent
 end
 
@@ -75,7 +71,9 @@ local function place_of(path)
   return #found > 0 and path .. "?" .. concat(found, "&") or path
 end
 
-local function missing(said, reduced)
+-- The words that are required and not said. who: the headers that say who is asking; reduced: what is kept of the body.
+local function missing(who, reduced)
+  local said = "|" .. who
   local words = {}
   for index = 1, #REQUIRED do
     local word = REQUIRED[index]

@@ -11,7 +11,7 @@ local SSE_FIELDS = {"data", "event", "id", "retry"}
 -- lost: of frames; scalars, queue: of JSON.
 local function tap(kind)
   return {
-    metadata = false, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0, newest = 0, run = 0,
+    metadata = false, headers = false, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0, newest = 0, run = 0,
     segment = 0, sequence = {}, unsaved = false, pending = "", cuts = false,
     kind = lower(kind), framing = false, head = "", marked = false, R = false, frames = {}, frame_count = 0,
     line = false, begun = "", name = "", data = 0, held = "", blank = false, fresh = false, after_cr = false,

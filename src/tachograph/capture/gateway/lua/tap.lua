@@ -1,32 +1,35 @@
 -- Envoy's two entries: each is guarded, so that whatever fails here the bytes go on as they came.
 
--- What the headers of a request say: those that are kept, those that say who is asking, and some by name.
+local CHANGES = INCLUDE_USAGE or ARM_MODEL ~= "" or #REQUIRED > 0
+
+-- What the headers of a request say: kept, who: for the log; strip: what is taken off; others by name.
 local function heard(headers)
-  local said = {kept = {}, who = {}, strip = {}, all = nil}
-  local original = INCLUDE_USAGE and AGAIN_CLUSTER ~= "" and {} or nil
+  local said = {kept = "", who = "", strip = false, all = false, path = "", method = "", length = false, kind = "",
+    encoding = false, encodings = false, traceparent = false, baggage = false, upgrade = false, id = false, again = false}
+  local all = INCLUDE_USAGE and AGAIN_CLUSTER ~= "" and {} or false
+  said.all = all
   for name, value in pairs(headers) do
-    if original then original[name] = value end
-    if ASKED_HEADERS[name] then said.kept[#said.kept + 1] = worded(name, value, WORD_BYTES) end
+    if all then all[name] = value end
     local plain = PLAIN_HEADERS[name]
-    if plain then
-      said[plain] = value
-      if plain == "again" then said.strip[#said.strip + 1] = name end
-    elseif attributes(name) then
-      said.who[#said.who + 1] = worded(name, value, ATTRIBUTION_BYTES)
+    if plain then said[plain] = value end
+    if ASKED_HEADERS[name] then
+      said.kept = said.kept .. "|" .. worded(name, value, WORD_BYTES)
+    elseif plain == "again" or attributes(name) then
+      said.strip = said.strip or {}
       said.strip[#said.strip + 1] = name
+      if not plain then said.who = said.who .. "|" .. worded(name, value, ATTRIBUTION_BYTES) end
     end
   end
-  said.all = original
   return said
 end
 
 local function cleaned(headers, said)
-  for index = 1, #said.strip do headers:remove(said.strip[index]) end
+  for index = 1, said.strip and #said.strip or 0 do headers:remove(said.strip[index]) end
   if said.encodings then headers:remove("accept-encoding") end
   if said.baggage then
     local ours, others = parted(said.baggage)
     if ours ~= "" then
-      said.who[#said.who + 1] = worded("baggage", ours, BAGGAGE_BYTES)
+      said.who = said.who .. "|" .. worded("baggage", ours, BAGGAGE_BYTES)
       if others == "" then headers:remove("baggage") else headers:replace("baggage", others) end
     end
   end
@@ -45,7 +48,7 @@ local function changed(handle, said, original, reduced)
       local key = match(said.path, "^[^?]*") .. "|" .. (match(reduced, "'model':'([^']*)'") or "")
       if not REFUSED[key] then
         body = counted
-        local id = said.id or random(4)
+        local id = said.id or random()
         if said.all then remember(id, said.all, original) end
         metadata_of(handle):set("tachograph.asked", "k", id .. "|" .. key)
       end
@@ -54,34 +57,39 @@ local function changed(handle, said, original, reduced)
   return body
 end
 
-local function read_buffered(handle, said)
+local function note(handle, said, reduced)
+  local metadata = metadata_of(handle)
+  metadata:set("tachograph", "q", said.asked .. reduced .. said.kept)
+  return metadata
+end
+
+local function read_buffered(handle, headers, said)
   local buffer = handle:body()
   if not buffer then return "{}" end
   local length = buffer:length()
   local s = length > 0 and buffer:getBytes(0, length) or ""
-  local R, F = body_reader(said.kind or "")
+  local R, F = body_reader(said.kind)
   R, F = body_piece(R, F, s)
   if F then form(F, s) else reduce(R, s, 1, #s) end
   local reduced = members(R, F)
-  if not F and not is_open(R) and not R.spoilt then
+  if CHANGES and not F and not is_open(R) and not R.spoilt then
     local body = changed(handle, said, s, reduced)
     if body ~= s then
       buffer:setBytes(body)
-      handle:headers():replace("content-length", tostring(#body)) -- those of before the body came are dead
+      headers:replace("content-length", tostring(#body))
       if ARM_MODEL ~= "" then
-        R = reducer(ASKED_NAMES, PLAIN)
+        R = body_reader("")
         reduce(R, body, 1, #body)
         reduced = members(R, nil)
       end
     end
   end
-  metadata_of(handle):set("tachograph", "r", reduced)
   return reduced
 end
 
 local function read_streamed(handle, said)
-  local R, F = body_reader(said.kind or "")
-  local first, before = true, nil
+  local R, F = body_reader(said.kind)
+  local first, before = true, ""
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
     if length > 0 then
@@ -93,58 +101,69 @@ local function read_streamed(handle, said)
       if F then form(F, s) else reduce(R, s, 1, length) end
       local now = members(R, F)
       if now ~= before then
-        metadata_of(handle):set("tachograph", "r", now)
+        note(handle, said, now)
         before = now
       end
     end
   end
 end
 
+-- Beside what is said of each request: who asks, which arm it is.
+local function noted_more(handle, said)
+  local metadata = (said.who ~= "" or ARM ~= "") and metadata_of(handle)
+  if said.who ~= "" then metadata:set("tachograph", "a", sub(said.who, 2)) end
+  if ARM ~= "" then metadata:set("tachograph", "v", EXPERIMENT .. "|" .. ARM) end
+end
+
+local function is_refused(handle, said, reduced)
+  local words = #REQUIRED > 0 and missing(said.who, reduced) or REQUIRED
+  if #words > 0 then refuse(handle, words) end
+  return #words > 0
+end
+
 local function asked(handle)
   local headers = handle:headers()
   local said = heard(headers)
   cleaned(headers, said)
-  local metadata = metadata_of(handle)
   local traceparent, trace = traced(said.traceparent)
   headers:replace("traceparent", traceparent)
-  metadata:set("tachograph", "q", trace .. "|" .. place_of(said.path or "") .. "|" .. concat(said.kept, "|"))
-  local who = concat(said.who, "|")
-  if who ~= "" then metadata:set("tachograph", "a", who) end
-  if ARM ~= "" then metadata:set("tachograph", "v", EXPERIMENT .. "|" .. ARM) end
-  if said.method == "GET" or said.method == "HEAD" or said.upgrade or said.encoding then
-    if #REQUIRED > 0 and #missing("|" .. who, nil) > 0 then refuse(handle, missing("|" .. who, nil)) end
-    return
-  end
+  said.asked = trace .. "|" .. place_of(said.path) .. "|"
+  noted_more(handle, said)
   local length = tonumber(said.length or "")
-  local changes = INCLUDE_USAGE or #REQUIRED > 0
-  local buffered = ARM_MODEL ~= "" or (length and length <= (changes and ASK_BYTES or BUFFERED_BYTES))
-  if #REQUIRED > 0 and not buffered then
-    local words = missing("|" .. who, nil)
-    if #words > 0 then return refuse(handle, words) end
+  if said.method == "GET" or said.method == "HEAD" or said.upgrade or said.encoding then
+    note(handle, said, "")
+    return is_refused(handle, said, nil)
   end
-  if not buffered then return read_streamed(handle, said) end
-  local reduced = read_buffered(handle, said)
-  if #REQUIRED > 0 then
-    local words = missing("|" .. who, reduced)
-    if #words > 0 then refuse(handle, words) end
+  -- What is small is looked at in one piece: until it is whole, nobody is asked anything.
+  if ARM_MODEL ~= "" or (length and length <= (CHANGES and ASK_BYTES or BUFFERED_BYTES)) then
+    local reduced = read_buffered(handle, headers, said)
+    note(handle, said, reduced)
+    return is_refused(handle, said, reduced)
   end
+  note(handle, said, "")
+  if not is_refused(handle, said, nil) then read_streamed(handle, said) end
 end
 
 -- answers
 
+-- (what is kept, content type, status, encoding, whether its length is known)
 local function answer_headers(headers)
-  local kept, kind, status, encoding = {}, "", "", nil
+  local kept, kind, status, encoding, sized = "", "", "", nil, false
   for name, value in pairs(headers) do
-    if ANSWERED_HEADERS[name] then kept[#kept + 1] = worded(name, value, HEADER_BYTES) end
+    if ANSWERED_HEADERS[name] then
+      kept = (kept == "" and "" or kept .. "|") .. worded(name, value, HEADER_BYTES)
+    end
     if name == ":status" then
       status = value
     elseif name == "content-type" then
       kind = value
     elseif name == "content-encoding" then
       encoding = value
+    elseif name == "content-length" then
+      sized = true
     end
   end
-  return concat(kept, "|"), kind, tonumber(status) or 0, encoding
+  return kept, kind, tonumber(status) or 0, encoding, sized
 end
 
 local OPAQUE = {"^audio/", "^image/", "^video/"}
@@ -202,6 +221,10 @@ local function piece(handle, T, H, chunk)
   end
   T.now = clock()
   T.metadata = metadata_of(handle)
+  if T.headers then
+    set(T, "h", T.headers)
+    T.headers = false
+  end
   fed(T, s)
   save(T, begun_event(T))
 end
@@ -238,19 +261,23 @@ local function pieces(handle, T, H)
 end
 
 local function answered(handle)
-  local kept_headers, kind, status, encoding = answer_headers(handle:headers())
-  local metadata = metadata_of(handle)
-  metadata:set("tachograph", "h", kept_headers)
+  local kept_headers, kind, status, encoding, sized = answer_headers(handle:headers())
+  local unread = is_opaque(kind, status) or (encoding and encoding ~= "identity")
+  local metadata = (INCLUDE_USAGE or unread or not sized) and metadata_of(handle)
   local own = INCLUDE_USAGE and metadata:get("tachograph.asked") or nil
   local id, key = nil, nil
   if own and own.k then id, key = match(own.k, "^([^|]*)|(.*)$") end
-  if is_opaque(kind, status) or (encoding and encoding ~= "identity") then return end
+  local refused = id and (status == 400 or status == 422)
+  -- Where the length is known the body comes with the headers, and one note does for both.
+  if metadata and (unread or refused or not sized) then metadata:set("tachograph", "h", kept_headers) end
+  if unread then return end
   local T = tap(kind)
-  T.metadata = metadata
-  if id and (status == 400 or status == 422) then return asked_again(handle, T, id, key) end
+  T.headers = sized and not refused and kept_headers
+  if refused then return asked_again(handle, T, id, key) end
   if id then recalled(id) end
   local H = id and status == 200 and find(lower(kind), "event-stream", 1, true) and hider() or nil
   pieces(handle, T, H)
+  if T.headers then metadata_of(handle):set("tachograph", "h", T.headers) end
 end
 
 function envoy_on_request(handle)
