@@ -63,7 +63,7 @@ local function note(handle, said, reduced)
   return metadata
 end
 
-local function read_buffered(handle, headers, said)
+local function read_buffered(handle, said)
   local buffer = handle:body()
   if not buffer then return "{}" end
   local length = buffer:length()
@@ -76,7 +76,7 @@ local function read_buffered(handle, headers, said)
     local body = changed(handle, said, s, reduced)
     if body ~= s then
       buffer:setBytes(body)
-      headers:replace("content-length", tostring(#body))
+      handle:headers():replace("content-length", tostring(#body)) -- anew: those of before the body came are dead
       if ARM_MODEL ~= "" then
         R = body_reader("")
         reduce(R, body, 1, #body)
@@ -136,7 +136,7 @@ local function asked(handle)
   end
   -- What is small is looked at in one piece: until it is whole, nobody is asked anything.
   if ARM_MODEL ~= "" or (length and length <= (CHANGES and ASK_BYTES or BUFFERED_BYTES)) then
-    local reduced = read_buffered(handle, headers, said)
+    local reduced = read_buffered(handle, said)
     note(handle, said, reduced)
     return is_refused(handle, said, reduced)
   end
