@@ -18,7 +18,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -269,11 +269,14 @@ def derive_id(started_at: datetime, seed: bytes) -> str:
     """A call_id: UUIDv7 (RFC 9562) whose free bits are those of a SHA-256 of `seed`, so that the same sighting of the
     same call always has the same id. The time part keeps ids in the order of `started_at`.
     """
-    ms = max(0, (started_at - EPOCH) // timedelta(milliseconds=1)) & ((1 << 48) - 1)
-    free = bytearray(hashlib.sha256(seed).digest()[:10])
-    free[0] = free[0] & 0x0F | 0x70  # version 7
-    free[2] = free[2] & 0x3F | 0x80  # variant
-    return f"{ms:012x}{free.hex()}"
+    since = started_at - EPOCH
+    ms = max(0, (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000) & ((1 << 48) - 1)
+    free = int.from_bytes(hashlib.sha256(seed).digest()[:10], "big")
+    return f"{ms:012x}{free & _FREE_BITS | _VERSION_7:020x}"
+
+
+_FREE_BITS = 0x0FFF_3FFF_FFFF_FFFF_FFFF
+_VERSION_7 = 0x7000_8000_0000_0000_0000  # with the variant's two bits
 
 
 def whole(values: Iterable[int | None]) -> int | None:

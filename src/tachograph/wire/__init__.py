@@ -91,7 +91,7 @@ def reader(exchange: Exchange) -> Reader:
         exchange.request,
         FORMATS,
         status=exchange.status,
-        headers=exchange.headers,
+        headers={name.lower(): value for name, value in exchange.headers.items()},
         provider=exchange.provider,
         api=exchange.api,
         started_at=exchange.started_at,

@@ -5,23 +5,26 @@ What it must never know: a provider's field names, prices, bytes.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 
 from tachograph.call import BY_NAME, EPOCH, MONEY_STEP, Call, typed
 from tachograph.wire.exchange import End
 from tachograph.wire.format import Asked, Format
-from tachograph.wire.found import Found, countable
+from tachograph.wire.found import DEPTH_MAX, Found, countable
 from tachograph.wire.timing import Timing
 from tachograph.wire.tokens import PARTS
+from tachograph.wire.values import written
 
 USAGE_BYTES_MAX = 16 * 1024
 TOOL_CALLS_MAX = 65535  # what the column holds
 
 _parts = attrgetter(*PARTS)
-_written = json.JSONEncoder(separators=(",", ":")).encode
+_NOTHING = (None,) * len(PARTS)
+_COUNTS = re.compile(r'(?:[{},]|"[\w.-]{1,64}":|null|true|false|(?:0|[1-9][0-9]{0,11})(?=[,}]))*+', re.ASCII)
 _ENDED: dict[End, tuple[str, str]] = {
     End.CLIENT_GONE: ("aborted", "cancelled"),
     End.TIMEOUT: ("error", "timeout"),
@@ -81,21 +84,23 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     for field, value in found.limits.items():
         setattr(call, field, value)
     call.finish_reason = found.finish_reason
-    call.tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
-    if call.tool_calls is None and found.finish_reason is not None:
-        call.tool_calls = 0
-    call.tool_calls = None if call.tool_calls is None else min(call.tool_calls, TOOL_CALLS_MAX)
+    tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
+    if tool_calls is None and found.finish_reason is not None:
+        tool_calls = 0
+    call.tool_calls = None if tool_calls is None else min(tool_calls, TOOL_CALLS_MAX)
     _usage(call, found, form)
-    call.price_context = dict(found.price_context)
+    if found.price_context:
+        call.price_context = dict(found.price_context)
     if found.iterations:
-        call.price_context["iterations"] = _written(found.iterations)
-    call.flag(*found.flags)
+        call.price_context["iterations"] = written(found.iterations)
+    if found.flags:
+        call.flag(*found.flags)
 
 
 def _usage(call: Call, found: Found, form: Format) -> None:
     tokens = found.tokens or form.tokens(found)
-    raw = countable({**(found.usage or {}), **found.usage_copies})
-    text = _written(raw) if raw else None
+    usage = {**(found.usage or {}), **found.usage_copies} if found.usage_copies else found.usage
+    text = _countable(usage) if usage else None
     if text is not None and len(text) > USAGE_BYTES_MAX:
         call.flag("usage_raw_too_large")
         text = None
@@ -106,16 +111,27 @@ def _usage(call: Call, found: Found, form: Format) -> None:
         _estimate(call, found)
         return
     call.usage_source = "reported"
-    counted = [(part, value) for part, value in zip(PARTS, _parts(tokens), strict=True) if value is not None]
-    if counted:
+    counted = _parts(tokens)
+    if counted != _NOTHING:
         call.usage_basis = tokens.basis  # billed by seconds alone: reported, but nothing was counted in tokens
-    for part, value in counted:
-        setattr(call, part, value)
+    for part, value in zip(PARTS, counted, strict=True):
+        if value is not None:
+            setattr(call, part, value)
     call.input_tokens, call.output_tokens = tokens.input_tokens, tokens.output_tokens
     partial = "usage_partial" in found.flags  # one side never came: there is no total
     if not partial and (call.input_tokens is not None or call.output_tokens is not None):
         call.total_tokens = (call.input_tokens or 0) + (call.output_tokens or 0)
-    call.flag(*tokens.flags)
+    if tokens.flags:
+        call.flag(*tokens.flags)
+
+
+def _countable(usage: dict[str, Any]) -> str | None:
+    """`countable`, as text. Nearly all hold nothing but counts: that shows in the text, faster than value by value."""
+    text = written(usage)
+    if _COUNTS.fullmatch(text) and text.count("{") <= DEPTH_MAX and text.count(":") <= DEPTH_MAX * 8:
+        return text
+    counts = countable(usage)
+    return written(counts) if counts else None
 
 
 def _estimate(call: Call, found: Found) -> None:

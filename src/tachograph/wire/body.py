@@ -76,7 +76,7 @@ class Body:
         self._damaged = False  # a text was no JSON
         encoding = headers.get("content-encoding")
         self._decoder = Decoder(encoding, self._plain) if encoding and encoded(encoding) else None
-        self._take = self._plain if self._decoder is None else self._decoder.feed
+        self._take: Callable[[bytes], None] = self._plain if self._decoder is None else self._decoder.feed
         self._framing: Framing | None = None
         self._stream: EventStream | None = None  # the same, where it is that one
         self._head = b""
@@ -133,6 +133,9 @@ class Body:
                 self.flags.add("body_damaged")
             if not self.values:
                 self.flags.add("body_not_json")
+        # What refers back to us goes, so that all of this is free at once and not when the garbage is collected.
+        self._take = self._tell = _nothing
+        self._repeats = self._decoder = None
 
     @property
     def streamed(self) -> bool:
@@ -225,6 +228,10 @@ class Body:
                 self._tell(name, value, self._at_us)
             else:
                 self._repeats.read(name, text, value, self._at_us)
+
+
+def _nothing(*_: object) -> None:
+    """Nothing is fed after the end."""
 
 
 _LINES = re.compile(r"ndjson|jsonl|stream\+json|json-seq")

@@ -7,8 +7,10 @@ What it must never know: bodies, prices.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tachograph.wire import marks
 from tachograph.wire.format import Asked
@@ -60,21 +62,22 @@ _RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
 
 def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None:
     """Fill what the body left open."""
-    marks.by_headers(found, headers)
-    _counts(found, headers)
+    there = _there(tuple(headers))
+    if there.marks:
+        marks.by_headers(found, headers)
+    known = {header: value for header in there.counts if (value := count(headers[header])) is not None}
+    if known:  # token counts that engines write into headers, for formats whose bodies lack them
+        found.usage_copies["headers"] = known
     read_limits(found, headers)
     if found.request_id is None:
-        found.request_id = _word(headers, REQUEST_IDS)
-    found.server_ms = _first(headers, SERVER_TIMES) if found.server_ms is None else found.server_ms
+        found.request_id = _word(headers, there.request_ids)
+    found.server_ms = _first(headers, there.server_times) if found.server_ms is None else found.server_ms
     found.server_ms = _front_end(headers) if found.server_ms is None else found.server_ms
-    found.queue_ms = _first(headers, QUEUE_TIMES) if found.queue_ms is None else found.queue_ms
+    found.queue_ms = _first(headers, there.queue_times) if found.queue_ms is None else found.queue_ms
     if found.service_tier is None:
-        found.service_tier = _word(headers, TIERS)
-    served = name(headers.get("x-ms-served-model"))
-    if served and (found.response_model is None or found.response_model == found.request_model):
-        found.response_model = served
-    if headers.get("x-ms-is-spilled-over", "").lower() == "true":
-        found.price_context["spilled_over"] = "true"
+        found.service_tier = _word(headers, there.tiers)
+    if there.route:
+        _served(found, headers)
     residency = _RESIDENCY.match(asked.host)
     if residency:
         found.price_context["data_residency"] = residency.group(1)
@@ -84,12 +87,39 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
         found.price_context["route"] = upstream
 
 
-def _counts(found: Found, headers: Mapping[str, str]) -> None:
-    """Token counts that engines write into headers, for formats whose bodies lack them."""
-    counts = {header: count(headers[header]) for header in COUNTS if header in headers}
-    known = {header: value for header, value in counts.items() if value is not None}
-    if known:
-        found.usage_copies["headers"] = known
+@dataclass(frozen=True, slots=True)
+class _There:
+    """Which of the headers that we know an answer has."""
+
+    marks: bool
+    counts: tuple[str, ...]
+    request_ids: tuple[str, ...]
+    server_times: tuple[tuple[str, float], ...]
+    queue_times: tuple[tuple[str, float], ...]
+    tiers: tuple[str, ...]
+    route: bool
+
+
+@functools.lru_cache(maxsize=256)  # a server answers with the same headers, time and again
+def _there(names: tuple[str, ...]) -> _There:
+    return _There(
+        marks=any(header in names for header in marks.HEADERS),
+        counts=tuple(header for header in COUNTS if header in names),
+        request_ids=tuple(header for header in REQUEST_IDS if header in names),
+        server_times=tuple(time for time in SERVER_TIMES if time[0] in names),
+        queue_times=tuple(time for time in QUEUE_TIMES if time[0] in names),
+        tiers=tuple(header for header in TIERS if header in names),
+        route="x-ms-served-model" in names or "x-ms-is-spilled-over" in names,
+    )
+
+
+def _served(found: Found, headers: Mapping[str, str]) -> None:
+    """Azure's word on which model and which capacity it was."""
+    served = name(headers.get("x-ms-served-model"))
+    if served and (found.response_model is None or found.response_model == found.request_model):
+        found.response_model = served
+    if headers.get("x-ms-is-spilled-over", "").lower() == "true":
+        found.price_context["spilled_over"] = "true"
 
 
 def _front_end(headers: Mapping[str, str]) -> float | None:

@@ -8,6 +8,7 @@ What it must never know: bodies, prices, a clock.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -56,10 +57,8 @@ _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
 
 def read_limits(found: Found, headers: Mapping[str, str]) -> None:
     """Write what the headers say about limits into `found.limits`, under the names of Call."""
-    stated = [header for header in headers if header in _FIELDS]
-    stated.sort(key=_RANKS.__getitem__)
     known: set[str] = set()
-    for header in stated:
+    for header in _stating(tuple(headers)):
         field, resets = _FIELDS[header]
         if field in known:
             continue
@@ -73,6 +72,12 @@ def read_limits(found: Found, headers: Mapping[str, str]) -> None:
         retry = _stated_ms(headers.get("retry-after", ""), headers) if retry is None else _within(retry)
         if retry is not None:
             found.limits["retry_after_ms"] = retry
+
+
+@functools.lru_cache(maxsize=256)  # a server answers with the same headers, time and again
+def _stating(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of these headers say something about limits, the first word on each first."""
+    return tuple(sorted((header for header in names if header in _FIELDS), key=_RANKS.__getitem__))
 
 
 def _stated_ms(text: str, headers: Mapping[str, str]) -> float | None:

@@ -29,6 +29,11 @@ _HEADERS: tuple[tuple[str, str, str], ...] = (
     ("server", "llama.cpp", "llama_cpp"),
     ("x-compute-characters", "", "tgi"),
 )
+HEADERS = frozenset(header for header, _, _ in _HEADERS)
+# Members without which no body bears a mark.
+_MARKING = frozenset(
+    ("x_groq", "timings", "time_info", "usage", "provider", "system_fingerprint", "kv_transfer_params")
+)
 _FINGERPRINTS = (("fp_ollama", "ollama"), ("vllm-", "vllm"))
 
 
@@ -45,8 +50,9 @@ def by_headers(found: Found, headers: Mapping[str, str]) -> None:
 
 def by_body(found: Found, body: dict[str, Any]) -> None:
     """Name the provider that writes such members into a chat or text completion."""
-    if found.provider == UNKNOWN:
-        found.provider = _writer(body) or UNKNOWN
+    if found.provider != UNKNOWN or (_MARKING.isdisjoint(body) and body.get("object") != "chat.completion.done"):
+        return
+    found.provider = _writer(body) or UNKNOWN
 
 
 def _writer(body: dict[str, Any]) -> str | None:

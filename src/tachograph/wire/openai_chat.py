@@ -30,9 +30,12 @@ from tachograph.wire.tokens import Tokens
 # Members beside `usage` that hold counts or times, kept with it.
 _BESIDE = ("timings", "time_info", "perf_metrics")
 _TIMES = frozenset(("total_time", "queue_time", "time_info", "timings"))
-_COUNTING = (*_BESIDE, "usage", "x_groq", "usage_breakdown")
+_BEYOND = frozenset((*_BESIDE, "x_groq", "usage_breakdown"))
+_COUNTING = frozenset((*_BEYOND, "usage"))
+_CALLING = frozenset(("tool_calls", "function_call"))
 _REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _VISIBLE = ("refusal", "tool_calls", "function_call", "audio", "images")
+_OTHER = frozenset((*_REASONING, *_VISIBLE))
 
 
 def event(found: Found, event_name: str, value: Any) -> bool:
@@ -53,31 +56,40 @@ def event(found: Found, event_name: str, value: Any) -> bool:
 
 def identity(found: Found, body: dict[str, Any]) -> None:
     """Model, ids, tier, time: the last name of the model counts, the first id (Groq ends with the id `stub`)."""
-    marks.by_body(found, body)
-    found.response_model = name(body.get("model")) or found.response_model
-    found.response_id = found.response_id or name(body.get("id"))
-    found.request_id = found.request_id or name(body.get("request_id")) or name(mapping(body.get("x_groq")).get("id"))
-    found.service_tier = name(body.get("service_tier")) or found.service_tier
-    found.created_at = found.created_at or created(body.get("created"))
-    upstream = name(body.get("provider"))
-    if upstream and found.provider == "openrouter":
+    if found.provider == marks.UNKNOWN:
+        marks.by_body(found, body)
+    model, tier = body.get("model"), body.get("service_tier")
+    if model != found.response_model:
+        found.response_model = name(model) or found.response_model
+    if found.response_id is None:
+        found.response_id = name(body.get("id"))
+    if found.request_id is None and ("request_id" in body or "x_groq" in body):
+        found.request_id = name(body.get("request_id")) or name(mapping(body.get("x_groq")).get("id"))
+    if tier is not None:
+        found.service_tier = name(tier) or found.service_tier
+    if found.created_at is None:
+        found.created_at = created(body.get("created"))
+    if found.provider == "openrouter" and (upstream := name(body.get("provider"))):
         found.price_context["route"] = upstream
 
 
 def _choice(found: Found, choice: dict[str, Any]) -> bool:
-    finish = name(choice.get("finish_reason")) or name(
-        mapping(choice.get("finish_details")).get("type")
-    )  # GPT-4 vision
+    finish = name(choice.get("finish_reason"))
+    if finish is None and "finish_details" in choice:  # GPT-4 vision
+        finish = name(mapping(choice["finish_details"]).get("type"))
     if finish:
         finished(found, finish)
         found.terminal = True  # the answer is whole; Perplexity and many proxies never send [DONE]
     if choice.get("error") and found.error_type is None:  # OpenRouter, also in an answer that is no stream
         errors.note(found, {"error": choice["error"]}, None, {})
-    take_usage(found, choice.get("usage"))  # Moonshot's streams
-    message = mapping(choice.get("message"))
-    piece = mapping(choice["delta"]) if isinstance(choice.get("delta"), dict) else message
-    index = count(choice.get("index")) or 0
-    _tools(found, index, piece if items(piece.get("tool_calls")) or piece.get("function_call") else message)
+    if choice.get("usage"):  # Moonshot's streams
+        take_usage(found, choice["usage"])
+    message, piece = mapping(choice.get("message")), choice.get("delta")
+    if not isinstance(piece, dict):
+        piece = message
+    if not (_CALLING.isdisjoint(piece) and _CALLING.isdisjoint(message)):
+        index = count(choice.get("index")) or 0
+        _tools(found, index, piece if items(piece.get("tool_calls")) or piece.get("function_call") else message)
     return _content(found, piece, choice.get("text") if not piece and not message else None)
 
 
@@ -105,8 +117,10 @@ def _tool(found: Found, place: str, call: dict[str, Any]) -> None:
 def _content(found: Found, piece: dict[str, Any], text: Any) -> bool:
     """Whether a piece of an answer carries content; counted, since one piece is close to one token."""
     thought, said = _spoken(piece.get("content"))
-    thought = thought or any(map(piece.get, _REASONING))
-    said = said or bool(text) or any(map(piece.get, _VISIBLE))
+    if not (thought and said) and not _OTHER.isdisjoint(piece):
+        thought = thought or any(map(piece.get, _REASONING))
+        said = said or any(map(piece.get, _VISIBLE))
+    said = said or bool(text)
     if thought:
         found.reasoning_seen = True
     if found.provider != "perplexity":  # whose pieces are whole sentences
@@ -124,11 +138,20 @@ def _spoken(content: Any) -> tuple[bool, bool]:
 
 
 def _usage(found: Found, body: dict[str, Any]) -> None:
-    if not any(map(body.get, _COUNTING)):
+    if _COUNTING.isdisjoint(body) or not any(map(body.get, _COUNTING)):
         return  # most chunks of a stream
     groq = mapping(body.get("x_groq"))
-    take_usage(found, groq.get("usage"))  # the same counts as `usage`, where both come
+    if groq:
+        take_usage(found, groq.get("usage"))  # the same counts as `usage`, where both come
     take_usage(found, body.get("usage"))
+    if not _BEYOND.isdisjoint(body):
+        _beyond(found, body, groq)
+    if not (_TIMES.isdisjoint(found.usage or ()) and _TIMES.isdisjoint(body)):
+        _times(found, mapping(found.usage), body)
+
+
+def _beyond(found: Found, body: dict[str, Any], groq: dict[str, Any]) -> None:
+    """What counts beside the usage."""
     if groq.get("error") and found.error_type is None:
         errors.note(found, {"error": groq["error"]}, None, {})
     for member in _BESIDE:
@@ -138,8 +161,6 @@ def _usage(found: Found, body: dict[str, Any]) -> None:
         inner = merged(None, holder["usage_breakdown"]) if "usage_breakdown" in holder else None
         if inner:
             found.usage_copies["usage_breakdown"] = inner
-    if not (_TIMES.isdisjoint(found.usage or ()) and _TIMES.isdisjoint(body)):
-        _times(found, mapping(found.usage), body)
 
 
 def _times(found: Found, usage: dict[str, Any], body: dict[str, Any]) -> None:
@@ -163,6 +184,8 @@ def tokens(found: Found) -> Tokens | None:
     The inner calls are taken only where they add up to the whole: recorded answers repeat the whole for each.
     """
     whole = chat_tokens(found)
+    if "usage_breakdown" not in found.usage_copies:
+        return whole
     inner = [mapping(item) for item in items(mapping(found.usage_copies.get("usage_breakdown")).get("models"))]
     if whole is None or not inner:
         return whole

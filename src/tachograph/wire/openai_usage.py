@@ -45,7 +45,8 @@ def is_reasoning(found: Found) -> bool:
     """Whether the model is known to think, or was seen thinking in this answer."""
     if found.reasoning_seen:
         return True
-    return any(_thinks(model) for model in (found.response_model, found.request_model) if model)
+    answered, requested = found.response_model, found.request_model
+    return bool((answered and _thinks(answered)) or (requested and _thinks(requested)))
 
 
 @functools.lru_cache(maxsize=1024)  # a process asks few models, and often
@@ -147,7 +148,7 @@ def chat_tokens(found: Found) -> Tokens | None:
     if not found.usage:
         return _llamacpp(mapping(found.usage_copies.get("timings")))
     tokens = usage_tokens(found.usage, reasoning_model=is_reasoning(found))
-    if tokens.cache_read is None:  # servers that state it beside the usage: llama.cpp, Fireworks
+    if tokens.cache_read is None and found.usage_copies:  # servers that state it beside the usage: llama.cpp, Fireworks
         _cached_beside(tokens, found)
     _cache_details(found)
     return tokens

@@ -38,7 +38,7 @@ TOOLS_MAX = 4096  # a stream may invent ever new ones
 class Reader:
     """Reads one exchange. Call `feed` as the bytes come, `close` once.
 
-    at_us: microseconds since the request was sent; None where nobody looked at a clock.
+    headers: names in lower case. at_us: microseconds since the request was sent; None where nobody looked at a clock.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Reader:
         started_at: datetime | None = None,
     ) -> None:
         self._asked: Asked = asked(request, request_members(request))
-        self._status, self._headers = status, {key.lower(): value for key, value in headers.items()}
+        self._status, self._headers = status, headers
         self._failed = status is not None and status >= 400
         self.found = Found(provider=provider_of(self._asked.host, request.url, provider))
         self.format = _format(formats, self._asked, api)
@@ -63,7 +63,7 @@ class Reader:
         self._started_at = started_at
         self._timing = Timing()
         self._messages = False
-        self._opaque = not self._failed and _OPAQUE.match(self._headers.get("content-type", "").lower()) is not None
+        self._opaque = not self._failed and headers.get("content-type", "").lower().startswith(_OPAQUE)
         varying = None if self._failed else self.format.varying  # of a failure every event is looked at
         self._body = Body(
             self._headers,
@@ -167,8 +167,9 @@ def request_members(request: Request) -> Mapping[str, Any]:
     body = request.body
     if not body:
         return {}
-    kind = request.headers.get("content-type", "").lower()
-    if "multipart/form-data" in kind or body[:2] == b"--":
+    if body[:1] != b"{" and (
+        body[:2] == b"--" or "multipart/form-data" in request.headers.get("content-type", "").lower()
+    ):
         return _form_fields(body[: 1024 * 1024])
     if len(body) <= REQUEST_BYTES_WHOLE:
         value = decoded(body)
@@ -178,7 +179,7 @@ def request_members(request: Request) -> Mapping[str, Any]:
     return mapping(values[0]) if values else {}
 
 
-_OPAQUE = re.compile(r"(audio|image|video)/")  # spoken or drawn answers: there is nothing to read in them
+_OPAQUE = ("audio/", "image/", "video/")  # spoken or drawn answers: there is nothing to read in them
 _FORM_FIELD = re.compile(rb'name="([^"]{1,64})"\r?\n(?:[^\r\n]{1,512}\r?\n){0,8}\r?\n([^\r\n]{0,256})\r?\n')
 
 

@@ -230,15 +230,15 @@ class Repeats:
 
     def read(self, name: str, text: bytes | None, value: Any, at_us: int | None) -> None:
         """Read an event the long way. text: as it came; None where it was too long to hold."""
-        if text is None or not self._trials_left or not self._begun(text):
+        found = self._found
+        if text is None or not self._trials_left or found.terminal or not self._begun(text):  # few come after the end
             self._frames, self._pieces = [], []
             self._event(name, value, at_us)
             return
-        found = self._found
         before, number = _standing(found), found.sequence
         visible, reasoning = found.visible_pieces, found.reasoning_pieces
         content = self._event(name, value, at_us)
-        if not _unchanged(before, _standing(found)):
+        if found.terminal or not _unchanged(before, _standing(found)):
             self._frames, self._pieces = [], []
             return
         frame = self._varying.frame(name, text, value)

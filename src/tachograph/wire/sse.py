@@ -53,6 +53,8 @@ class EventStream:
             return out
         if data.startswith(b"data: {") and data.find(b"\n") == len(data) - 2:
             return [("", data[6:-2])]  # what nearly all pieces are
+        if data == b"data: [DONE]\n\n":
+            return [("", DONE)]
         for event in data[:-2].split(b"\n\n"):
             if event.startswith(b"data: {") and b"\n" not in event:
                 out.append(("", event[6:]))

@@ -34,14 +34,15 @@ class Tokens:
     @property
     def input_tokens(self) -> int | None:
         """All input."""
-        return whole(
-            (self.input_uncached, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.cache_write_other)
-        )
+        parts = (self.input_uncached, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.cache_write_other)
+        return None if parts == _UNKNOWN else sum(filter(None, parts))
 
     @property
     def output_tokens(self) -> int | None:
         """All output."""
-        return whole((self.output_visible, self.output_reasoning))
+        if self.output_visible is None:
+            return self.output_reasoning
+        return self.output_visible + (self.output_reasoning or 0)
 
     def add(self, other: Tokens) -> None:
         """Add the counts of another answer of the same call (realtime responses)."""
@@ -50,6 +51,7 @@ class Tokens:
         self.flags |= other.flags
 
 
+_UNKNOWN = (None,) * len(INPUT_PARTS)
 PARTS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS)
 
 
@@ -83,7 +85,7 @@ def inclusive(
     out.image_input, out.image_output = image_input, image_output
     out.cache_read = cache_read
     out.cache_write_5m, out.cache_write_1h, out.cache_write_other = cache_write_5m, cache_write_1h, cache_write_other
-    written = whole((cache_write_5m, cache_write_1h, cache_write_other)) or 0
+    written = (cache_write_5m or 0) + (cache_write_1h or 0) + (cache_write_other or 0)
     cached = (cache_read or 0) + written
     if _twice(input_tokens, output_tokens, total_tokens, cache_read or 0, written):
         out.flags.add("cached_twice")

@@ -9,7 +9,9 @@ What it must never know: what a value means.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Callable
+from json.scanner import make_scanner
+from typing import Any, Final, cast
 
 from tachograph.wire.sieve import Sieve
 
@@ -24,19 +26,41 @@ class _NotJson:
 NOT_JSON: Final = _NotJson()
 
 # NaN and Infinity are read as None: no count is ever one of them.
-_decode = json.JSONDecoder(parse_constant=lambda _word: None).decode
+_decoder = json.JSONDecoder(parse_constant=lambda _word: None)
+_scan = make_scanner(cast(Any, _decoder))  # `decode` without the search for blanks around the value
 
 
 def decoded(text: bytes | bytearray) -> Any:
     """The JSON value of `text`, or NOT_JSON. Nesting or digits beyond Python's limits are sieved."""
+    words = text.decode("utf-8", "replace")
     try:
-        return _decode(text.decode("utf-8", "replace"))
+        value, end = _scan(words, 0)
+        if end == len(words):
+            return value
+    except (StopIteration, ValueError, RecursionError):
+        pass  # what is wrong with it is told below
+    try:
+        return _decoder.decode(words)
     except json.JSONDecodeError:
         return NOT_JSON
     except (ValueError, RecursionError):
         sieve = Sieve()
         values = sieve.feed(bytes(text)) + sieve.finish()
         return values[0] if len(values) == 1 and not sieve.damaged else NOT_JSON
+
+
+def _writer() -> Callable[[Any], str]:
+    """`json.dumps` without blanks; where the library has its encoder in C, that is made once and not for each value."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    plain = json.JSONEncoder(separators=(",", ":"))
+    if make is None:
+        return plain.encode
+    escaped = json.encoder.encode_basestring_ascii
+    encode = make(None, plain.default, escaped, None, ":", ",", False, False, True)
+    return lambda value: "".join(encode(value, 0))
+
+
+written: Final = _writer()
 
 
 class Document:

@@ -199,7 +199,8 @@ class Watch:
         self._headers: Headers = {}
         self.pieces: list[bytes] = []  # that are not read yet
         self.moments: list[int] = []  # when each came, in nanoseconds
-        self.left = KEPT_BYTES_MAX - len(request.body) if self._read_later(observer) else 0
+        at_once = observer.defer is None or observer.price is not None or self._scope.totals  # somebody asks to know
+        self.left = 0 if at_once else KEPT_BYTES_MAX - len(request.body)
         self.waiting_bytes = 0
         self._ended_ns, self._end = 0, wire.End.COMPLETE
         self._redirected = False
@@ -242,7 +243,7 @@ class Watch:
         """Status and headers have come."""
         try:
             self._status, self._headers = status, headers
-            if tried_again(status):  # known by its head: clients try again before they have let go of what they refuse
+            if status >= 400 and tried_again(status):  # by its head: clients try again before they let go of it
                 self._failed_at(time.perf_counter_ns())
             self._redirected = status in _REDIRECTS and "location" in _seen(headers)
             if self.left <= 0:
@@ -320,10 +321,6 @@ class Watch:
     def unread(self) -> Unread:
         """Where `waiting_bytes` are counted."""
         return self._observer.unread
-
-    def _read_later(self, observer: Observer) -> bool:
-        """Nobody asks to know at once."""
-        return observer.defer is not None and observer.price is None and not self._scope.totals
 
     def _read(self) -> wire.Reader:
         """A reader that has read what was kept."""

@@ -93,17 +93,19 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
 
 
 def _begin(observer: Observer, name: str, request: Any) -> Watch | None:
-    headers = functools.partial(_lowered, request.headers.copy())
-    return observer.begin(name, request.method, str(request.url), headers, _content(request), _form(request.stream))
-
-
-def _content(request: Any) -> bytes:
-    """The body, where it is there; of one that is a stream nothing, for it may be read only once. A request that was
-    made from another (a redirect) has only the stream of that: the one of all bytes (`ByteStream`).
-    """
+    headers = functools.partial(_lowered, request.headers.raw)
     content = getattr(request, "_content", None)
-    if content is None:
-        content = getattr(request.stream, "_stream", b"")
+    if type(content) is bytes and content:
+        return observer.begin(name, request.method, str(request.url), headers, content)
+    stream = request.stream
+    return observer.begin(name, request.method, str(request.url), headers, _content(stream), _form(stream))
+
+
+def _content(stream: Any) -> bytes:
+    """The body of a request that was made from another (a redirect) and has only the stream of that: the one of all
+    bytes (`ByteStream`). Of any other stream nothing, for it may be read only once.
+    """
+    content = getattr(stream, "_stream", b"")
     return content if isinstance(content, bytes) else b""
 
 
@@ -121,8 +123,13 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
-def _lowered(headers: Any) -> dict[str, str]:
-    return {_lower(name): value.decode("latin-1") for name, value in headers.raw}
+def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {_lower(name): value.decode("latin-1") for name, value in raw}
+
+
+def _lowered_headers(headers: Any) -> dict[str, str]:
+    """Of an answer: nobody changes them, so they are looked at when they are needed."""
+    return _lowered(headers.raw)
 
 
 @functools.lru_cache(maxsize=1024)  # a process sees few names of headers, and often
@@ -140,7 +147,7 @@ def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
 
 
 def _attach(watch: Watch, response: Any, stream: Any, guard: Guard) -> None:
-    watch.answered(response.status_code, functools.partial(_lowered, response.headers.copy()))
+    watch.answered(response.status_code, functools.partial(_lowered_headers, response.headers))
     response.stream = stream(response.stream, watch, guard)
 
 
@@ -178,7 +185,8 @@ class WatchedStream(_Watched):
                         guard(watch.piece, piece)
                     yield piece
         except BaseException as failure:
-            guard(watch.failed, failure)
+            if opened:  # not where the body was closed before: then its iterator is let go of
+                guard(watch.failed, failure)
             raise
         guard(watch.complete)
 
@@ -227,7 +235,8 @@ class WatchedAsyncStream(_Watched):
                         guard(watch.piece, piece)
                     yield piece
         except BaseException as failure:
-            guard(watch.failed, failure)
+            if opened:  # not where the body was closed before: then its iterator is let go of
+                guard(watch.failed, failure)
             raise
         guard(watch.complete)
 
