@@ -43,6 +43,7 @@ _BACKOFF_SECONDS, _BACKOFF_SECONDS_MAX = 0.5, 30.0
 _PROVEN_SECONDS = 60.0  # it has lived so long: the next death is a first one
 _SAID_LINES_MAX = 20  # a look
 _SAID_CHARS_MAX = 300
+_LISTENERS = ("total_listeners_active", "lds.update_rejected")
 _COUNTS = r"^(http\..*downstream_rq_active|filesystem\.write_failed)$"
 
 
@@ -335,7 +336,9 @@ class Proxy:
         return [*words, "--skip-hot-restart-parent-stats", "--skip-hot-restart-on-no-parent"]
 
     def _await_ready(self, run: Run) -> None:
-        if not _await(lambda: run.ready() or not run.alive(), _START_SECONDS_MAX) or not _listens(run):
+        _await(lambda: not run.alive() or (run.ready() and any(_listeners(run))), _START_SECONDS_MAX)
+        taken, refused = _listeners(run)
+        if not taken or refused:
             raise Refused("envoy", f"Envoy does not come up: {_last(run.said())}")
 
     def _serves(self, run: Run) -> None:
@@ -369,11 +372,13 @@ def _check_free(listen: str) -> None:
             raise Refused("port", f"{listen}: {error.strerror}: choose another address for the gateway") from error
 
 
-def _listens(run: Run) -> bool:
-    """Whether it took its listeners: without them it would still say that it is ready."""
+def _listeners(run: Run) -> tuple[int, int]:
+    """How many it has, and how often it refused to take some: without any it would still say that it is ready."""
     with suppress(Busy):
-        return bool(run.admin.numbers(r"^listener_manager\.total_listeners_active$"))
-    return False
+        found = run.admin.numbers(f"^listener_manager\\.({'|'.join(_LISTENERS)})$")
+        active, rejected = (found.get(f"listener_manager.{name}", 0) for name in _LISTENERS)
+        return active, rejected
+    return 0, 0
 
 
 def _await(what: Callable[[], bool], seconds: float) -> bool:
