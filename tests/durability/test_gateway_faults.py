@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -45,11 +46,10 @@ class Sidecar:
         ]
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
+        environment = {**os.environ, "COLUMNS": "300", **more}
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                self.words, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "COLUMNS": "300"}
-            )
+            self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         assert self.process.stdout is not None
         assert "gateway on" in self.process.stdout.readline(), self.log.read_text()
 
@@ -117,6 +117,40 @@ def _compared(store: Path, witness: Witness, askers: Askers) -> None:
     assert stored == counted(one.trace for one in askers.answered)
     assert written == stored
     print(f"\n{len(askers.answered)} answered, {sum(stored.values())} stored")  # noqa: T201
+
+
+def test_every_kind_of_change_of_the_settings_costs_no_request_and_no_call(tmp_path: Path, provider: Provider) -> None:
+    """A route more, which Envoy reads by itself; more memory, for which it is replaced; again and again, under load."""
+    collector = Up(str(tmp_path / "data"), log=tmp_path / "log")
+    sidecar = Sidecar(tmp_path, provider.url, collector.otlp_http)
+    askers, file = Askers(sidecar.port, pause_seconds=0.01), tmp_path / "gateway.toml"
+    witness = Witness(sidecar.folder, tmp_path / "witness")
+    text = file.read_text()
+    try:
+        collector.start()
+        sidecar.start(TACHOGRAPH_GATEWAY_DRAIN_SECONDS="3")
+        askers.start()
+        for number in range(1, 7):
+            time.sleep(2.5)
+            more = f'\n[[route]]\nprefix = "/other{number}"\nurl = "{provider.url}"\n'
+            file.write_text(f"memory_bytes_max = {2**30 + number // 2}\n{text}{more}")
+        time.sleep(3.0)
+        until = time.monotonic() + 20
+        while len(standing_in(sidecar.folder)) > 1:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        askers.stop()
+        assert "balanced" in sidecar.stop()
+        assert collector.stop()[0] == 0
+    finally:
+        askers.stop()
+        witness.stop()
+        collector.end()
+        sidecar.end()
+    counters = json.loads((sidecar.folder / "counters.json").read_text())
+    assert counters["gateway_restarts_total"] == {"changed": 3}, sidecar.log.read_text()
+    assert askers.failed == []
+    _compared(tmp_path / "data", witness, askers)
 
 
 @pytest.fixture
