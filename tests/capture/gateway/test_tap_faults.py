@@ -14,7 +14,7 @@ from tachograph.capture.gateway import tap
 from tachograph.wire import Exchange, Request
 
 SOURCE = tap.render(include_usage=True, again_cluster="again", required=("team",))
-FUNCTIONS = re.findall(r"^local function (\w+)\(", SOURCE, re.MULTILINE)
+FUNCTIONS = re.findall(r"^(?:local )?function (?!envoy_on)(\w+)\(", SOURCE, re.MULTILINE)
 ENTRIES = ("fault", "released")  # what is done after a failure
 COUNTED = (
     b'data: {"id":"c1","choices":[{"delta":{"content":"a\\n"}}],"usage":null}\n\n'
@@ -24,7 +24,7 @@ COUNTED = (
 
 def failing(name: str, after: int) -> str:
     """The tap with a function that fails from its n-th call on."""
-    begin = re.compile(rf"^local function {name}\([^)]*\)", re.MULTILINE)
+    begin = re.compile(rf"^(?:local )?function {name}\([^)]*\)", re.MULTILINE)
     (head,) = begin.findall(SOURCE)
     fail = f" planted_{name} = planted_{name} + 1 if planted_{name} > {after} then error('planted') end"
     return SOURCE.replace(head, f"planted_{name} = 0\n{head}{fail}", 1)

@@ -16,7 +16,7 @@ from tachograph.capture.gateway.clusters import AGAIN
 from tachograph.wire import kept
 
 # In this order: each file uses only what stands before it.
-PARTS = ("reduce", "keeping", "framing", "hiding", "asking", "tap")
+PARTS = ("reduce", "keeping", "repeating", "framing", "hiding", "asking", "tap")
 
 LIMITS: Mapping[str, int] = {
     "WORD_BYTES": 257,  # of a text that is kept, and one more to tell that it was longer
@@ -39,9 +39,11 @@ LIMITS: Mapping[str, int] = {
     "STAMPS": 20_000,
     "SEGMENT_BYTES": 512,  # so much is written again with each piece
     "SEGMENTS": 400,
+    "IDLE_ANSWERS": 64,
     "FRAMES": 6,
     "FRAME_BYTES": 4096,
-    "HOLES": 8,
+    "HOLES": 32,
+    "DOCUMENT_BYTES": 16 * 1024,
     "PAYLOAD_BYTES": 128 * 1024,  # of an AWS frame
     "HELD_BYTES": 64 * 1024,  # of a line that may be the chunk that brings the usage
     "BUFFERED_BYTES": 64 * 1024,  # of a request that is looked at in one piece
@@ -63,6 +65,8 @@ _MODES = ("SILENT", "PLAIN", "TOP", "FAILED", "COUNTS", "MEASURES", "METADATA")
 _DUE = ("FIRST", "NEXT", "COLON", "VALUE", "AFTER")
 _CONSTANTS = {**LIMITS, **{name: at for names in (_KINDS, _MODES, _DUE) for at, name in enumerate(names)}}
 _CONSTANT = re.compile(rf"\b({'|'.join(_CONSTANTS)})\b")
+
+_GIVES = re.compile(r"^-- Gives: (.+)\.$", re.MULTILINE)
 
 # Headers that the tap reads itself, and what it calls them.
 _PLAIN_HEADERS = {
@@ -109,9 +113,17 @@ def render(
 
 
 def _part(name: str) -> str:
-    """A file, with the constants written into it: Lua has room for 200 locals."""
+    """A file, with the constants written into it. Of one that says what it gives, the rest stays inside: Lua has room
+    for 200 locals.
+    """
     source = (files("tachograph.capture.gateway") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-    return _CONSTANT.sub(lambda found: str(_CONSTANTS[found.group()]), source)
+    source = _CONSTANT.sub(lambda found: str(_CONSTANTS[found.group()]), source)
+    gives = _GIVES.search(source)
+    if gives is None:
+        return source
+    for given in gives[1].split(", "):
+        source = source.replace(f"local function {given}(", f"function {given}(")
+    return f"local {gives[1]}\ndo\n{source}end\n"
 
 
 def _lists() -> dict[str, object]:

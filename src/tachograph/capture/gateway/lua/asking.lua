@@ -137,9 +137,15 @@ end
 
 -- bodies
 
-local function body_reader(kind)
+local ASKED -- for bodies that are read at once
+
+-- once: the body comes in one piece, so that nobody else reads meanwhile.
+local function body_reader(kind, once)
   if find(kind, "multipart/form-data", 1, true) then return nil, form_reader() end
-  return reducer(ASKED_NAMES, PLAIN), nil
+  if once and not ASKED then ASKED = reducer(ASKED_NAMES, PLAIN) end
+  local R = once and fresh(ASKED) or reducer(ASKED_NAMES, PLAIN)
+  R.loose = true -- of a damaged request the provider will tell
+  return R, nil
 end
 
 local function body_piece(R, F, s)

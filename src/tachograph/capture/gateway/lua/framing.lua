@@ -7,90 +7,47 @@
 
 local SSE_FIELDS = {"data", "event", "id", "retry"}
 
--- What is known of one answer. events .. cuts: what `keeping` keeps; line .. after_cr: of server-sent events; buffer,
--- lost: of frames; scalars, queue: of JSON.
+-- What is known of an answer is used again when it has ended: making it anew would cost more than filling it.
+local IDLE, IDLES = {}, 0
+
+-- What is known of one answer. known .. cuts: what `keeping` keeps; line .. bare: of server-sent events; buffer, lost: of
+-- frames; scalars, queue: of JSON.
 local function tap(kind)
-  return {
-    metadata = false, headers = false, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0, newest = 0, run = 0,
-    segment = 0, sequence = {}, unsaved = false, pending = "", cuts = false,
-    kind = lower(kind), framing = false, head = "", marked = false, R = false, frames = {}, frame_count = 0,
-    line = false, begun = "", name = "", data = 0, held = "", blank = false, fresh = false, after_cr = false,
-    bare = false, buffer = "", lost = false, scalars = 0, queue = false, queue_bytes = 0,
-  }
+  local T
+  if IDLES > 0 then
+    T = IDLE[IDLES]
+    IDLES = IDLES - 1
+  else
+    T = {
+      metadata = false, headers = false, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0,
+      newest = 0, run = 0, segment = 0, sequence = {}, unsaved = false, pending = "", cuts = false,
+      kind = "", framing = false, head = "", marked = false, R = reducer(NAMES, TOP), frames = {}, frame_count = 0,
+      line = false, begun = "", name = "", data = 0, held = "", blank = false, fresh = false, after_cr = false,
+      bare = false, buffer = "", lost = false, scalars = 0, queue = false, queue_bytes = 0,
+    }
+  end
+  T.kind = lower(kind)
+  return T
+end
+
+-- An answer has ended. One that never ends is left to the collector of garbage.
+local function idle(T)
+  if IDLES >= IDLE_ANSWERS then return end
+  for number = 1, T.events do T.known[T.texts[number]], T.texts[number] = nil, nil end
+  T.sequence[T.segment] = nil
+  T.metadata, T.headers, T.events, T.bytes, T.stamps, T.last, T.now = false, false, 0, 0, 0, 0, 0
+  T.newest, T.run, T.segment, T.unsaved, T.pending, T.cuts = 0, 0, 0, false, "", false
+  T.framing, T.head, T.marked, T.frame_count = false, "", false, 0
+  T.line, T.begun, T.name, T.data, T.held, T.blank, T.fresh = false, "", "", 0, "", false, false
+  T.after_cr, T.bare, T.buffer, T.lost, T.scalars, T.queue, T.queue_bytes = false, false, "", false, 0, false, 0
+  for index = 1, #T.frames do T.frames[index] = nil end
+  fresh(T.R)
+  IDLES = IDLES + 1
+  IDLE[IDLES] = T
 end
 
 local function event(T, text)
   noted(T, number_of(T, text))
-end
-
--- frames: what surrounds the texts of an event that may come again
-
--- Whether a text or a number that may vary begins at i: where it ends; nil where nobody can say so at a glance.
-local function varies(s, i, j, is_text)
-  local from = i
-  if not is_text then
-    while i <= j do
-      local code = byte(s, i)
-      if code < 48 or code > 57 then break end
-      i = i + 1
-    end
-    return i > from and not (byte(s, from) == 48 and i > from + 1) and i or nil
-  end
-  while i <= j do
-    local code = byte(s, i)
-    if code == 34 then return i > from and i or nil end
-    if code == 92 then
-      code = byte(s, i + 1)
-      if code == 117 or not ESCAPES[code] then return nil end
-      i = i + 2
-    elseif code < 32 then
-      return nil
-    else
-      i = i + 1
-    end
-  end
-  return nil
-end
-
--- Whether the event that begins at i is one that has been: where it ends, and its number.
-local function repeated(T, s, i, j)
-  local frames = T.frames
-  for index = 1, T.frame_count do
-    local frame = frames[index]
-    local at = i
-    local pieces, kinds = frame.pieces, frame.kinds
-    local count = #pieces
-    for part = 1, count do
-      local piece = pieces[part]
-      if sub(s, at, at + #piece - 1) ~= piece then
-        at = nil
-        break
-      end
-      at = at + #piece
-      if part < count then
-        at = varies(s, at, j, kinds[part])
-        if not at then break end
-      end
-    end
-    if at and at - 1 <= j then return at, frame.number end
-  end
-  return nil
-end
-
--- Remember what surrounds the texts of the event from i to j.
-local function framed(T, s, i, j, number, holes)
-  if not holes or holes.n == 0 or j - i > FRAME_BYTES then return end
-  local pieces, kinds, at = {}, {}, i
-  for index = 0, holes.n - 1 do
-    pieces[index + 1] = sub(s, at, holes[3 * index + 1] - 1)
-    kinds[index + 1] = holes[3 * index + 3]
-    at = holes[3 * index + 2] + 1
-  end
-  pieces[holes.n + 1] = sub(s, at, j)
-  local frames = T.frames
-  for index = FRAMES, 2, -1 do frames[index] = frames[index - 1] end
-  frames[1] = {pieces = pieces, kinds = kinds, number = number}
-  if T.frame_count < FRAMES then T.frame_count = T.frame_count + 1 end
 end
 
 -- Numbers are given anew past the bounds: then no event is known at a glance.
@@ -342,6 +299,11 @@ end
 
 local function values(T, s, i, j)
   local R = T.R
+  local first = T.scalars == 0 and R.n == 0 and R.base.due == FIRST and i == 1 and byte(s, 1) == 123
+  if first then
+    if repeated_document(R, s) then return end
+    R.holes = {n = 0, captures = true}
+  end
   while i <= j do
     i = reduce(R, s, i, j)
     if R.newline and T.queue then queued(T) end
@@ -362,9 +324,12 @@ local function values(T, s, i, j)
         if T.queue then queued(T) end
         if T.scalars <= TEXTS then value_ended(T) end
         cleared(R)
+        first = false
       end
     end
   end
+  if first and not is_open(R) and not R.spoilt and not R.cut then documented(R, s, R.holes) end
+  R.holes = false
 end
 
 -- AWS frames
@@ -574,7 +539,6 @@ local function started(T, s)
     return
   end
   T.head, T.framing = "", framing
-  T.R = reducer(NAMES, TOP)
   T.R.stops = framing == "json"
   return s
 end

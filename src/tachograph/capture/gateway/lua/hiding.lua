@@ -3,6 +3,7 @@
 -- In: pieces of server-sent events. Out: the same without the chunk that brings the usage (its `choices` is empty) and
 -- without the member `"usage": null` of all others. A line is held back until it has ended; what is held when the
 -- answer ends is let go.
+-- Gives: hider, hidden, rest, value_end.
 
 local function hider()
   return {held = "", dropping = false, fields = "", was = "", done = false}

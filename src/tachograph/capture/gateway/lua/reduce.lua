@@ -61,7 +61,7 @@ local function reducer(names, top)
   local base = {outer = false, depth = 0, object = false, due = FIRST, mode = top, shown = true, item = HOLDER,
     piece = "", count = 0, any = 0}
   return {
-    names = names, base = base, level = base, out = {}, n = 0, size = 0, skip = 0, lex = 0, spoilt = false, stops = false,
+    names = names, base = base, level = base, out = {}, n = 0, size = 0, skip = 0, lex = 0, spoilt = false, stops = false, loose = false,
     text = "", filled = false, escape = 0, sick = false, want = 0, kind = 0, chars = 0, whole = false, scalar = "",
     holes = false, scanned = "", next_escape = 0, next_control = 0, moment = false, newline = false, cut = false,
   }
@@ -79,6 +79,14 @@ local function cleared(R)
   local base = R.base
   R.n, R.size, R.skip, R.lex, R.spoilt, R.level = 0, 0, 0, 0, false, base
   base.due, base.count, base.any = FIRST, 0, 0
+end
+
+-- As new: for another body.
+local function fresh(R)
+  cleared(R)
+  R.stops, R.filled, R.escape, R.sick, R.whole, R.holes, R.newline, R.cut = false, false, 0, false, false, false, false, false
+  R.text, R.scalar, R.scanned, R.moment = "", "", "", false
+  return R
 end
 
 -- What came is no JSON: 1, a place that a patient reader overlooks; 2, a token that is none.
@@ -222,15 +230,17 @@ local function remainder(R, kind, text)
   return "*"
 end
 
-local function hole(R, from, to, is_text)
+-- Remember that the event may vary from `from` to `to`. is_text: within quotes. kind: whose value is in the log, as the
+-- last piece that was kept.
+local function hole(R, from, to, is_text, kind)
   local holes = R.holes
-  local n = holes.n
-  if n >= HOLES then
+  local n = holes.n + 1
+  if n > HOLES then
     R.holes = false
     return
   end
-  holes.n = n + 1
-  holes[3 * n + 1], holes[3 * n + 2], holes[3 * n + 3] = from, to, is_text
+  holes.n = n
+  holes[n] = {from = from, to = to, is_text = is_text, kind = kind or false, at = R.n, piece = R.out[R.n] or ""}
 end
 
 -- Whether the text itself is in the log: then it is no place where an event may vary.
@@ -245,14 +255,17 @@ local function text_ended(R, from, to)
     spoilt(R, 1)
   end
   if kind < 0 then return named(R, L, R.text) end
-  if R.holes and from and R.filled and not VERBATIM[kind] then hole(R, from, to, true) end
+  if R.holes and from and R.filled and not VERBATIM[kind] and not R.holes.captures then hole(R, from, to, true) end
   if kind == NOTHING then return end
   if not R.filled then return kept(R, L, "''") end
   if kind == PRESENCE or kind == HOLDER then return kept(R, L, "'*'") end
   if kind == LENGTH then return kept(R, L, "'*" .. R.chars .. "'") end
   if kind == LIST then return kept(R, L, "0") end
   local left = remainder(R, kind, R.text)
-  if kind ~= FIGURE or left ~= "*" then kept(R, L, "'" .. left .. "'") end
+  if kind ~= FIGURE or left ~= "*" then
+    kept(R, L, "'" .. left .. "'")
+    if R.holes and R.holes.captures and from then hole(R, from, to, true, kind) end
+  end
 end
 
 -- Characters among bytes: all but those that go on with one.
@@ -415,11 +428,12 @@ end
 local NUMBERS_KEPT = {[NUMBER] = true, [WORD_OR_NUMBER] = true, [MOMENT] = true, [COUNTED] = true, [MEASURED] = true,
   [FIGURE] = true}
 
-local function number_ended(R, L, kind, text)
+local function number_ended(R, L, kind, text, from)
   if #text > 64 then
     kept(R, L, "null")
   elseif NUMBERS_KEPT[kind] then
     kept(R, L, text)
+    if from and R.holes and R.holes.captures then hole(R, from, from + #text - 1, false, kind) end
   elseif L.object or kind == LIST or L.count == 0 or L.depth == 0 then
     kept(R, L, (kind == LIST or text == "0") and "0" or "1")
   end -- of a vector the first number stands for all
@@ -433,7 +447,7 @@ local function scalar_ended(R, text, from)
     if kind ~= NOTHING then kept(R, L, word) end
   elseif find(text, "^[1-9]%d*$") or #text > 64 or is_number(text) then
     if kind ~= NOTHING then
-      number_ended(R, L, kind, text)
+      number_ended(R, L, kind, text, from)
     elseif R.holes and from and find(text, "^%d+$") then
       hole(R, from, from + #text - 1, false)
     end
@@ -472,13 +486,61 @@ local function inside(L, kind, is_object)
   return INSIDE[kind] or PLAIN
 end
 
-local function opened(R, L, is_object)
+-- Where a text ends, whatever is in it; nil where it does not end here.
+local function quote_of(s, i, j)
+  while true do
+    local quote = find(s, '"', i, true)
+    if not quote or quote > j then return nil end
+    local before = quote - 1
+    while byte(s, before) == 92 do before = before - 1 end
+    if (quote - before) % 2 == 1 then return quote end
+    i = quote + 1
+  end
+end
+
+-- Through containers that nobody keeps, where damage in them is nobody's concern; where to go on.
+local function skipped(R, s, i, j)
+  while i <= j do
+    local at = find(s, '["%[%]{}]', i) or FAR
+    if at > j then return j + 1 end
+    local code = byte(s, at)
+    i = at + 1
+    if code == 34 then
+      local quote = quote_of(s, i, j)
+      if not quote then
+        R.kind, R.want, R.text, R.sick, R.filled, R.whole, R.escape = NOTHING, 0, "", false, false, false, 0
+        return text_in(R, s, i, j)
+      end
+      i = quote + 1
+    elseif code == 123 or code == 91 then
+      R.skip = R.skip + 1
+    else
+      R.skip = R.skip - 1
+      if R.skip == 0 then return i end
+    end
+  end
+  return i
+end
+
+-- Of a container that holds something and is kept no further: whether that much is known here.
+local function dropped(R, L, kind, mode, is_object, s, i, j)
+  local first = find(s, "[^%s]", i + 1) or FAR
+  if first > j then return false end
+  local code = byte(s, first)
+  if code == 93 or code == 125 then return false end
+  if mode then kept(R, L, is_object and "{'*':0}" or "[0]") end
+  R.skip = 1
+  return true
+end
+
+local function opened(R, L, is_object, s, i, j)
   if R.skip > 0 or L.depth >= DEPTH then
     R.skip = R.skip + 1
     return
   end
   local kind = begun(R, L)
   local mode = inside(L, kind, is_object)
+  if R.loose and (mode or SILENT) == SILENT and dropped(R, L, kind, mode, is_object, s, i, j) then return end
   if mode then kept(R, L, is_object and "{" or "[") end
   R.level = level_of(L, L.depth + 1, is_object, mode or SILENT, mode ~= nil, is_object and NOTHING or kind)
 end
@@ -524,7 +586,7 @@ local function token(R, s, i, j, code)
     R.kind, R.want, R.text, R.sick, R.filled, R.whole, R.escape = NOTHING, 0, "", false, false, false, 0
     return text_in(R, s, i + 1, j)
   elseif code == 123 or code == 91 then
-    opened(R, L, code == 123)
+    opened(R, L, code == 123, s, i, j)
   elseif code == 125 or code == 93 then
     closed(R, L, code == 125)
   elseif R.skip > 0 then
@@ -558,6 +620,8 @@ local function reduce(R, s, i, j)
     local code = byte(s, i)
     if code == 32 then
       i = i + 1
+    elseif R.skip > 0 and R.loose then
+      i = skipped(R, s, i, j)
     elseif BLANK[code] then
       i = i + 1
       if code == 10 and stops and (R.level == base or not R.newline) then

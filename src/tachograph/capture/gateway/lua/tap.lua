@@ -68,7 +68,7 @@ local function read_buffered(handle, said)
   if not buffer then return "{}" end
   local length = buffer:length()
   local s = length > 0 and buffer:getBytes(0, length) or ""
-  local R, F = body_reader(said.kind)
+  local R, F = body_reader(said.kind, true)
   R, F = body_piece(R, F, s)
   if F then form(F, s) else reduce(R, s, 1, #s) end
   local reduced = members(R, F)
@@ -78,7 +78,7 @@ local function read_buffered(handle, said)
       buffer:setBytes(body)
       handle:headers():replace("content-length", tostring(#body)) -- anew: those of before the body came are dead
       if ARM_MODEL ~= "" then
-        R = body_reader("")
+        R = body_reader("", true)
         reduce(R, body, 1, #body)
         reduced = members(R, nil)
       end
@@ -88,7 +88,7 @@ local function read_buffered(handle, said)
 end
 
 local function read_streamed(handle, said)
-  local R, F = body_reader(said.kind)
+  local R, F = body_reader(said.kind, false)
   local first, before = true, ""
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
@@ -278,6 +278,7 @@ local function answered(handle)
   local H = id and status == 200 and find(lower(kind), "event-stream", 1, true) and hider() or nil
   pieces(handle, T, H)
   if T.headers then metadata_of(handle):set("tachograph", "h", T.headers) end
+  idle(T)
 end
 
 function envoy_on_request(handle)
