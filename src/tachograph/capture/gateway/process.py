@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,29 +23,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from tachograph.capture.gateway import following
 from tachograph.capture.gateway.finding import Binary
-from tachograph.capture.gateway.running import BOOTSTRAP, Chain, Run, forget_chain, runs, shown
+from tachograph.capture.gateway.following import LOG as LOG_FILE
+from tachograph.capture.gateway.running import BOOTSTRAP, END_SECONDS_MAX, Chain, Run, forget_chain, runs, shown, why
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 
 LOG = logging.getLogger("tachograph.gateway")
 BASE_IDS = 1 << 27  # Envoy counts from ten times as much, and has 31 bits for it
+_CHECKED = "checked-"
 _TICK_SECONDS = 0.25
 _LOOK_SECONDS = 2.0
 _START_SECONDS_MAX = 30.0
-_END_SECONDS_MAX = 10.0
 _BACKOFF_SECONDS, _BACKOFF_SECONDS_MAX = 0.5, 30.0
 _PROVEN_SECONDS = 60.0  # it has lived so long: the next death is a first one
 _SAID_LINES_MAX = 20  # a look
-_SAID_CHARS_MAX = 300
-_LISTENERS = ("total_listeners_active", "lds.update_rejected")
-_COUNTS = r"^(http\..*downstream_rq_active|filesystem\.write_failed)$"
 
 
 class Configuration(Protocol):
@@ -114,10 +111,12 @@ class Proxy:
         """Serve. Refused where another process of ours has the folder, or Envoy does not come up."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _locked(self._folder)
+        for left in self._folder.glob(f"{_CHECKED}*"):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
         self.runs = tuple(runs(self._folder))
         living = [run for run in self.runs if run.alive()]
         self._stamped = self._stamp()
-        found = living[-1] if living and _await(living[-1].ready, _END_SECONDS_MAX / 2) else None
+        found = living[-1] if living and _await(living[-1].ready, END_SECONDS_MAX / 2) else None
         for run in living:
             if run is not found:
                 self._let_go(run)
@@ -149,14 +148,14 @@ class Proxy:
         """Have every Envoy end: streams may finish within a bound. What they wrote can then be read to its end."""
         living = [run for run in reversed(self.runs) if run.alive()]
         for run in living:
-            _drain(run)
+            run.drain()
         until = time.monotonic() + self._limits.stop_seconds_max
         try:
-            while time.monotonic() < until and any(_active(run) for run in living):
+            while time.monotonic() < until and any(run.is_active() for run in living):
                 time.sleep(_TICK_SECONDS / 2)
         finally:  # also where somebody presses Ctrl-C again
             for run in living:  # the newest first: it ends the one it took over from, or falls over its absence
-                _end(run)
+                run.end()
             self._current = None
             self._health.set("gateway_up", 0)
 
@@ -186,6 +185,8 @@ class Proxy:
         for run in self.runs:
             for line in run.said()[:_SAID_LINES_MAX]:
                 LOG.warning("Envoy %s: %s", run.number, line)
+            if run is not self._current and run not in self._draining and run.alive():
+                self._let_go(run)  # begun by one of ours that was killed before it knew
         if self._current is not None and not self._current.alive():
             self._died(now)
         if self._current is None and now >= self._again_at:
@@ -213,9 +214,9 @@ class Proxy:
             raise
 
     def _look(self, run: Run) -> None:
-        counts = run.admin.numbers(_COUNTS)
-        self._health.set("gateway_log_writes_failed", counts.get("filesystem.write_failed", 0))
-        self._health.set("gateway_requests_active", _requests(counts))
+        requests, failed = run.counts()
+        self._health.set("gateway_log_writes_failed", failed)
+        self._health.set("gateway_requests_active", requests)
 
     def _changed(self) -> None:
         """Where the settings are others: files that Envoy watches are put in place; for the rest it is replaced."""
@@ -238,10 +239,10 @@ class Proxy:
         for run, until in list(self._draining.items()):
             if not run.alive():
                 del self._draining[run]
-                if self._handing is run and now < until - _END_SECONDS_MAX:
+                if self._handing is run and now < until - END_SECONDS_MAX:
                     self._begin_beside()
             elif now > until:
-                _end(run)
+                run.end()
 
     # starting
 
@@ -262,8 +263,8 @@ class Proxy:
             run.begin(chain, self._arguments(chain), self._limits.file_bytes_max)
             self._await_ready(run)
         except BaseException:
-            _end(run)
-            if (run.folder / following.LOG).exists():
+            run.end()
+            if (run.folder / LOG_FILE).exists():
                 self._add(run)
             else:
                 run.remove()
@@ -279,9 +280,9 @@ class Proxy:
         """By hot restart; where the two cannot speak, side by side: Envoys share their port."""
         files = self._checked(None).files
         chain = before.chain
-        following = Chain(chain.base_id, chain.epoch + 1, str(self._binary.path)) if chain else None
+        next_one = Chain(chain.base_id, chain.epoch + 1, str(self._binary.path)) if chain else None
         try:
-            self._begin(files, following)
+            self._begin(files, next_one)
         except Refused as failure:
             LOG.warning("%s: another is started beside the one that serves", failure)
             self._begin(files)
@@ -292,7 +293,7 @@ class Proxy:
     def _checked(self, run: Run | None) -> Configuration:
         """The configuration. Refused where Envoy does not take it: one that serves is left alone."""
         configuration = self._render(run)
-        with tempfile.TemporaryDirectory(prefix="checked-", dir=self._folder) as place:
+        with tempfile.TemporaryDirectory(prefix=_CHECKED, dir=self._folder) as place:
             path = Path(place) / BOOTSTRAP
             path.touch(0o600)
             path.write_text(configuration.whole)
@@ -305,7 +306,7 @@ class Proxy:
                 check=False,
             )
         if ran.returncode:
-            raise Refused("envoy", f"Envoy refuses the configuration: {_last(shown(ran.stderr))}")
+            raise Refused("envoy", f"Envoy refuses the configuration: {why(shown(ran.stderr))}")
         return configuration
 
     def _begin_beside(self) -> None:
@@ -336,10 +337,10 @@ class Proxy:
         return [*words, "--skip-hot-restart-parent-stats", "--skip-hot-restart-on-no-parent"]
 
     def _await_ready(self, run: Run) -> None:
-        _await(lambda: not run.alive() or (run.ready() and any(_listeners(run))), _START_SECONDS_MAX)
-        taken, refused = _listeners(run)
+        _await(lambda: not run.alive() or (run.ready() and any(run.listeners())), _START_SECONDS_MAX)
+        taken, refused = run.listeners()
         if not taken or refused:
-            raise Refused("envoy", f"Envoy does not come up: {_last(run.said())}")
+            raise Refused("envoy", f"Envoy does not come up: {why(run.said())}")
 
     def _serves(self, run: Run) -> None:
         self._current, self._begun_at = run, time.monotonic()
@@ -347,8 +348,8 @@ class Proxy:
 
     def _let_go(self, run: Run) -> None:
         """One that is not to serve any more: it takes nothing new, and ends when its time is over."""
-        _drain(run)
-        self._draining[run] = time.monotonic() + self._limits.drain_seconds_max + _END_SECONDS_MAX
+        run.drain()
+        self._draining[run] = time.monotonic() + self._limits.drain_seconds_max + END_SECONDS_MAX
 
 
 def _locked(folder: Path) -> IO[str]:
@@ -372,15 +373,6 @@ def _check_free(listen: str) -> None:
             raise Refused("port", f"{listen}: {error.strerror}: choose another address for the gateway") from error
 
 
-def _listeners(run: Run) -> tuple[int, int]:
-    """How many it has, and how often it refused to take some: without any it would still say that it is ready."""
-    with suppress(Busy):
-        found = run.admin.numbers(f"^listener_manager\\.({'|'.join(_LISTENERS)})$")
-        active, rejected = (found.get(f"listener_manager.{name}", 0) for name in _LISTENERS)
-        return active, rejected
-    return 0, 0
-
-
 def _await(what: Callable[[], bool], seconds: float) -> bool:
     until = time.monotonic() + seconds
     while not what():
@@ -388,43 +380,3 @@ def _await(what: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _drain(run: Run) -> None:
-    """Nothing new, and answers say that their connection ends with them. One that was replaced knows it already."""
-    with suppress(Busy):
-        run.admin.post("/healthcheck/fail")
-        run.admin.post("/drain_listeners")
-
-
-def _active(run: Run) -> bool:
-    """Whether requests are, or may be, under way in it: one that was replaced does not say."""
-    try:
-        return bool(_requests(run.admin.numbers(_COUNTS)))
-    except Busy:
-        return run.alive()
-
-
-def _requests(counts: Mapping[str, int]) -> int:
-    """Those of clients, not ours at the admin interface."""
-    return sum(n for name, n in counts.items() if name.startswith("http.") and not name.startswith("http.admin."))
-
-
-def _end(run: Run) -> None:
-    run.tell(signal.SIGTERM)
-    if not run.await_end(_END_SECONDS_MAX):
-        run.tell(signal.SIGKILL)
-        run.await_end(_END_SECONDS_MAX)
-
-
-def _last(lines: list[str]) -> str:
-    """What says most of why it ended: its first error, in one line; errors may go over several."""
-    places = [place for place, line in enumerate(lines) if "[error]" in line or "[critical]" in line]
-    if not places:
-        return lines[-1] if lines else "it says nothing"
-    said = [lines[places[0]].rpartition("] ")[2]]
-    for line in lines[places[0] + 1 :]:
-        if line.startswith("["):
-            break
-        said.append(line)
-    return " ".join(" ".join(said).split())[:_SAID_CHARS_MAX]

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ from tachograph.flow import Busy, Refused
 BOOTSTRAP = "envoy.json"
 CHAIN = "chain.json"
 _BEGIN_SECONDS_MAX = 10.0
+END_SECONDS_MAX = 10.0
+_LISTENERS = ("total_listeners_active", "lds.update_rejected")
+_COUNTS = r"^(http\..*downstream_rq_active|filesystem\.write_failed)$"
 _SAID_BYTES_MAX = 64 << 10
 _SAID_CHARS_MAX = 300
 _SECRET = re.compile(r"(?i)(bearer\s+|(?:api[-_]?key|authorization|token|secret|password)\W{1,4})[^\s\"',;]+|\bsk-\S+")
@@ -124,6 +127,41 @@ class Run:
         except Busy:
             return False
 
+    def counts(self) -> tuple[int, int]:
+        """(requests of clients under way, writes of its log that failed). Busy where it does not say."""
+        found = self.admin.numbers(_COUNTS)
+        failed = found.pop("filesystem.write_failed", 0)
+        return sum(count for name, count in found.items() if not name.startswith("http.admin.")), failed
+
+    def is_active(self) -> bool:
+        """Whether requests are, or may be, under way in it: one that was replaced does not say."""
+        try:
+            return self.counts()[0] > 0
+        except Busy:
+            return self.alive()
+
+    def listeners(self) -> tuple[int, int]:
+        """How many it has, and how often it refused to take some: without any it would still say that it is ready."""
+        try:
+            found = self.admin.numbers(f"^listener_manager\\.({'|'.join(_LISTENERS)})$")
+        except Busy:
+            return 0, 0
+        active, rejected = (found.get(f"listener_manager.{name}", 0) for name in _LISTENERS)
+        return active, rejected
+
+    def drain(self) -> None:
+        """Nothing new, and answers say that their connection ends with them. One that was replaced knows it already."""
+        with suppress(Busy):
+            self.admin.post("/healthcheck/fail")
+            self.admin.post("/drain_listeners")
+
+    def end(self) -> None:
+        """End the process, which writes down what it still holds; one that does not end is killed."""
+        self.tell(signal.SIGTERM)
+        if not self.await_end(END_SECONDS_MAX):
+            self.tell(signal.SIGKILL)
+            self.await_end(END_SECONDS_MAX)
+
     def await_end(self, seconds: float) -> bool:
         """Whether it has ended within so long."""
         pid = self.pid
@@ -186,3 +224,16 @@ def shown(said: str) -> list[str]:
     """The lines of what Envoy says that a person should see, bounded, without what may be a secret."""
     lines = [line for line in said.splitlines() if line.strip() and not any(word in line for word in _EXPECTED)]
     return [_SECRET.sub(lambda found: (found[1] or "") + "***", line)[:_SAID_CHARS_MAX] for line in lines]
+
+
+def why(lines: Sequence[str]) -> str:
+    """What says most of why it ended: its first error, in one line; errors may go over several."""
+    places = [place for place, line in enumerate(lines) if "[error]" in line or "[critical]" in line]
+    if not places:
+        return lines[-1] if lines else "it says nothing"
+    said = [lines[places[0]].rpartition("] ")[2]]
+    for line in lines[places[0] + 1 :]:
+        if line.startswith("["):
+            break
+        said.append(line)
+    return " ".join(" ".join(said).split())[:_SAID_CHARS_MAX]
