@@ -39,12 +39,12 @@ class Facts:
         # Only of the numbers that are there: a table of all of them would be large, and most of it empty.
         there = np.flatnonzero(np.bincount(flat, minlength=1))
         self._line = {int(number): line for line, number in enumerate(there)}
-        lines = np.zeros(int(there.max(initial=0)) + 1, np.int32)
-        lines[there] = np.arange(len(there))
+        first = np.zeros(int(there.max(initial=0)) + 1, np.int64)
+        first[there] = np.arange(len(there)) * self.rows
         self._places = np.zeros((len(there), self.rows), np.int32)
         owner = np.repeat(np.arange(self.rows), np.diff(offsets))
         # Backwards, so that of a name that is there twice the first one stays.
-        self._places[lines[flat[::-1]], owner[::-1]] = np.arange(len(flat), 0, -1)
+        self._places.ravel()[(first[flat] + owner)[::-1]] = np.arange(len(flat), 0, -1, np.int32)
         self.dialect = np.zeros(self.rows, np.int64)
 
     def only(self, mask: Any) -> None:

@@ -76,8 +76,8 @@ def settings(schema: str) -> dict[str, Any]:
         "input_format_protobuf_oneof_presence": 1,
         # One stream keeps the rows in the order of the requests.
         "max_threads": 1,
-        # So many requests at a time: a third of the memory of all at once, and no slower.
-        "max_block_size": 4,
+        # So many requests at a time: half of the memory of all at once, and no slower.
+        "max_block_size": 8,
         "short_circuit_function_evaluation": "force_enable",
         # There is nothing to plan in a query that reads everything; to look for it took a sixth of its analysis.
         "query_plan_enable_optimizations": 0,

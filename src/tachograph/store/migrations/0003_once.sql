@@ -4,10 +4,10 @@
 -- of a call (same_as) without rewriting a part. span_links holds, for a few hours, which span is below which: the way
 -- from one sighting to another may lead over spans that are no calls. Roll-ups are filled through calls_cells, which
 -- keeps nothing: an insert is summed once, and a call is taken back by the same way.
--- calls is made anew with small granules, and what is in it is copied: a merge holds a granule of each of its parts, so
--- that many parts can be merged at once (a row is then rewritten less often) in little memory. Parts are compact up to a
--- gigabyte: a part in a file a column takes a buffer a column to write. As many parts at the most as at the least would
--- never be merged.
+-- calls is made anew with smaller granules, and what is in it is copied: a merge holds a granule of each of its parts, so
+-- that many parts can be merged at once (a row is then rewritten less often). What is inserted stays compact, few files to
+-- sync; what is merged has a file a column and is merged column by column, however few rows it has: that takes a third of
+-- the memory of all columns at once. As many parts at the most as at the least would never be merged.
 -- metric_points holds the GenAI metrics that services report about themselves: kept apart, never added to calls.
 -- snapshots holds what a process must know to go on counting where the one before stopped.
 DROP VIEW IF EXISTS tachograph.calls_minute_filled{cluster};
@@ -27,7 +27,7 @@ SETTINGS index_granularity = 4096, ttl_only_drop_parts = 1, materialize_ttl_reca
     non_replicated_deduplication_window = 10000,
     enable_block_number_column = 1, enable_block_offset_column = 1,
     min_parts_to_merge_at_once = 24, max_parts_to_merge_at_once = 48, merge_max_block_size = 4096,
-    min_bytes_for_wide_part = 1073741824,
+    min_bytes_for_wide_part = 10485760, min_level_for_wide_part = 1, vertical_merge_algorithm_min_rows_to_activate = 1,
     compact_parts_max_bytes_to_buffer = 8388608, compact_parts_max_granules_to_buffer = 64;
 
 ALTER TABLE tachograph.calls_fine{cluster}
