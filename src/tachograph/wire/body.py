@@ -55,7 +55,7 @@ class Body:
 
     status, kind: HTTP status and content type. encoding: the `content-encoding`.
     lines: an object at the start may be the first of many (a stream was asked for). array: an array is a stream.
-    repeats: what is asked first whether an event is a repetition, and told of it in place of `tell`.
+    repeats: makes what is asked first whether an event of a stream is a repetition, and told of it in place of `tell`.
     """
 
     def __init__(
@@ -66,13 +66,14 @@ class Body:
         *,
         lines: bool = False,
         array: bool = False,
-        repeats: Repeats | None = None,
+        repeats: Callable[[], Repeats] | None = None,
     ) -> None:
         self.flags: set[str] = set()
         self.values = 0
         self._kind = headers.get("content-type", "").lower()
         self._failed = status is not None and status >= 400
-        self._lines, self._array, self._tell, self._repeats = lines, array, tell, repeats
+        self._lines, self._array, self._tell, self._repeating = lines, array, tell, repeats
+        self._repeats: Repeats | None = None  # of a stream of events
         self._damaged = False  # a text was no JSON
         encoding = headers.get("content-encoding")
         self._decoder = Decoder(encoding, self._plain) if encoding and encoded(encoding) else None
@@ -95,14 +96,14 @@ class Body:
     def feed_all(self, pieces: Sequence[bytes], moments: Sequence[int | None]) -> None:
         """Pieces that all have come, each with its moment: events that repeat each other are read in one go."""
         ends = list(accumulate(map(len, pieces)))
-        if self._repeats is None or self._decoder is not None or len(pieces) < 2 or ends[-1] > JOINED_BYTES_MAX:
+        if self._repeating is None or self._decoder is not None or len(pieces) < 2 or ends[-1] > JOINED_BYTES_MAX:
             for data, at_us in zip(pieces, moments, strict=True):
                 if data:
                     self.feed(data, at_us)
             return
         data, at, piece = b"".join(pieces), 0, 0
         while piece < len(pieces):
-            if self._repeats.awaits and self._stream is not None and self._stream.idle:
+            if self._repeats is not None and self._repeats.awaits and self._stream is not None and self._stream.idle:
                 run = self._repeats.run(data, at, ends, moments)
                 if run > at:
                     at, piece = run, bisect_right(ends, run)
@@ -114,8 +115,7 @@ class Body:
 
     def _end(self, data: bytes, at: int, end: int) -> int:
         """How much of a piece to read: where what is awaited cannot begin with the piece, up to where it can."""
-        assert self._repeats is not None
-        if not self._repeats.awaits or self._stream is None or self._stream.idle:
+        if self._repeats is None or not self._repeats.awaits or self._stream is None or self._stream.idle:
             return end
         found = data.find(b"\n\n", max(0, at - 1), end)
         return end if found < 0 else found + 2
@@ -135,7 +135,7 @@ class Body:
                 self.flags.add("body_not_json")
         # What refers back to us goes, so that all of this is free at once and not when the garbage is collected.
         self._take = self._tell = _nothing
-        self._repeats = self._decoder = None
+        self._repeating = self._repeats = self._decoder = None
 
     @property
     def streamed(self) -> bool:
@@ -201,9 +201,10 @@ class Body:
             else:
                 self._framing = Document()
         elif first == b"\0" or "vnd.amazon.eventstream" in kind:
-            self._framing = Frames()
+            self._framing, self._repeats = Frames(), self._repeating and self._repeating()
         elif "event-stream" in kind or _SSE_HEAD.match(head):
             self._framing = self._stream = EventStream()
+            self._repeats = self._repeating and self._repeating()
             if self._repeats is not None:
                 self._repeats.around = around
         elif not whole and _SSE_BEGUN.fullmatch(head):

@@ -26,7 +26,7 @@ from tachograph.wire.format import Asked, Format, asked
 from tachograph.wire.found import Found, mapping
 from tachograph.wire.headers import read_headers
 from tachograph.wire.providers import provider as provider_of
-from tachograph.wire.repeats import Repeats
+from tachograph.wire.repeats import Repeats, Varying
 from tachograph.wire.sieve import Sieve
 from tachograph.wire.timing import Timing
 from tachograph.wire.values import decoded
@@ -71,7 +71,7 @@ class Reader:
             self._event,
             lines=self.found.stream_asked is True or self.format.lines,
             array=self.format.name.startswith("gemini."),
-            repeats=None if varying is None else Repeats(varying, self.found, self._timing, self._event),
+            repeats=None if varying is None else functools.partial(self._repeats, varying),
         )
 
     def feed(self, data: bytes, at_us: int | None = None) -> None:
@@ -131,6 +131,9 @@ class Reader:
         due = self._asked.method == "POST" and self._status is not None and 200 <= self._status < 300
         due = due and self._status != 202 and self.format.name != "unknown"  # what is due there nobody knows
         return due and not (self._messages or self._opaque or self._body.begun)
+
+    def _repeats(self, varying: Varying) -> Repeats:
+        return Repeats(varying, self.found, self._timing, self._event)
 
     # from events to facts
 

@@ -19,6 +19,7 @@ from tachograph.capture.sdk.context import entered, left, over
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.later import Later
 from tachograph.capture.sdk.totals import Totals
+from tachograph.capture.sdk.transports.httpx import WatchedStream
 from tachograph.capture.sdk.watching import Observer, Watch
 from tachograph.wire import End
 
@@ -107,6 +108,22 @@ def test_many_tiny_pieces_weigh_too(watches: list[Watch]) -> None:
     assert len(answer) < watching.KEPT_BYTES_MAX / 8
     attempted(observer, answer, list(range(len(answer))))
     assert watches == [] and calls[0].total_tokens == 12
+
+
+@pytest.mark.parametrize(("words", "deferred"), ((60, True), (400, False)))
+def test_pieces_that_a_transport_keeps_itself_have_the_same_bound(
+    watches: list[Watch], words: int, deferred: bool
+) -> None:
+    calls: list[Call] = []
+    observer, answer = Observer(calls.extend, defer=watches.append), stream(["x" * 1000] * words, usage=True, ends=True)
+    watch = observer.begin("client", "POST", URL, {}, ASKED)
+    assert watch is not None
+    watch.answered(200, EVENTS)
+    pieces = [answer[at : at + 4096] for at in range(0, len(answer), 4096)]
+    assert list(WatchedStream(pieces, watch, Guard(strict=True))) == pieces
+    assert watches == ([watch] if deferred else [])
+    (call,) = watch.calls() if deferred else calls
+    assert (call.total_tokens, call.chunks, call.outcome) == (12, words, "ok")
 
 
 def test_who_wants_totals_knows_at_once(watches: list[Watch]) -> None:
