@@ -265,7 +265,7 @@ def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -
     """Status, headers and chunks of the provider's answer; nothing of an answer of Envoy's own."""
     if not _answered(told):
         return {}
-    headers = _headers(kept.get("h", ""))
+    headers = _headers(kept.get("h") or kept.get("p", "").partition("^")[2])
     if headers.get("x-request-id") == _word(told.get("i")):
         headers.pop("x-request-id", None)  # ours, which the answer bears where the provider gave none
     chunks = list(_chunks(kept, started_us))
@@ -275,7 +275,7 @@ def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -
 
 
 def _chunks(kept: Mapping[str, str], started_us: int) -> Iterator[tuple[int | None, bytes]]:
-    since, _, text = kept.get("p", "").partition("|")
+    since, _, text = kept.get("p", "").partition("^")[0].partition("|")
     first = kept.get("e1") or text
     if not first:
         return

@@ -160,6 +160,7 @@ def _lists() -> dict[str, object]:
         "PLAIN_HEADERS": _PLAIN_HEADERS,
         "ATTRIBUTION": _set(*attribution.HEADERS),
         "ATTRIBUTION_PREFIXES": attribution.PREFIXES,
+        "ATTRIBUTION_STARTS": _set(*(name[:3] for name in (*attribution.HEADERS, *attribution.PREFIXES))),
         "SOURCES": {word: attribution.patterns(word) for word in attribution.REQUIRABLE},
     }
 

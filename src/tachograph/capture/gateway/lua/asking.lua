@@ -27,8 +27,7 @@ local function worded(name, value, bytes)
 end
 
 local function attributes(name)
-  local first = byte(name)
-  if first ~= 120 and first ~= 104 then return false end -- none begins but with x or h
+  if not ATTRIBUTION_STARTS[sub(name, 1, 3)] then return false end
   if ATTRIBUTION[name] then return true end
   for index = 1, #ATTRIBUTION_PREFIXES do
     local prefix = ATTRIBUTION_PREFIXES[index]

@@ -1,7 +1,8 @@
 -- What is kept of one exchange until Envoy writes its line: distinct events, and when each came.
 --
 -- In: reduced events in their order. Out: dynamic metadata, which Envoy's access log prints: `e1`.. the events, `s1`..
--- the sequence of (event, microseconds since the one before), `p` what has begun and not ended, `x` what was cut.
+-- the sequence of (event, microseconds since the one before), `p` what has begun and not ended (with the headers of an
+-- answer of known length, which come along with its body), `x` what was cut.
 -- Written with every piece, for nothing of ours runs after a client has left.
 
 local clock
@@ -111,8 +112,10 @@ local function save(K, pending)
     set(K, "s" .. K.segment, K.sequence[K.segment])
     K.unsaved = false
   end
-  if pending ~= "" or K.pending ~= "" then
-    K.pending = pending
+  if K.headers then
+    set(K, "p", format("%.0f|", K.now - K.last) .. pending .. "^" .. K.headers)
+  elseif pending ~= "" or K.pending ~= "" then
     set(K, "p", pending == "" and "" or format("%.0f|", K.now - K.last) .. pending)
   end
+  K.pending = pending
 end

@@ -219,12 +219,8 @@ local function piece(handle, T, H, chunk)
     if seen ~= s then chunk:setBytes(seen) end
     H.done = true
   end
-  T.now = clock()
   T.metadata = metadata_of(handle)
-  if T.headers then
-    set(T, "h", T.headers)
-    T.headers = false
-  end
+  T.now = clock()
   fed(T, s)
   save(T, begun_event(T))
 end
@@ -250,6 +246,7 @@ local function pieces(handle, T, H)
     local ok, why = pcall(piece, handle, T, H, chunk)
     if not ok then
       if H then pcall(released, chunk, H) end
+      if T.headers then metadata_of(handle):set("tachograph", "h", T.headers) end
       error(why, 0)
     end
   end
@@ -277,8 +274,14 @@ local function answered(handle)
   if id then recalled(id) end
   local H = id and status == 200 and find(lower(kind), "event-stream", 1, true) and hider() or nil
   pieces(handle, T, H)
-  if T.headers then metadata_of(handle):set("tachograph", "h", T.headers) end
+  if T.headers and T.now == 0 then metadata_of(handle):set("tachograph", "h", T.headers) end
   idle(T)
+end
+
+-- What mostly calls Envoy is not worth compiling: each call leaves the compiled code, and coming back costs more.
+for _, calling in ipairs({heard, cleaned, asked, changed, read_buffered, note, noted_more, is_refused, metadata_of,
+  answer_headers, answered, pieces, piece, attributes, worded, traced, place_of, append, noted, set, save}) do
+  jit.off(calling)
 end
 
 function envoy_on_request(handle)
