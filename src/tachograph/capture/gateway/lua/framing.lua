@@ -4,6 +4,7 @@
 -- of server-sent events "d<name>|<JSON>" (e: the field `error`, j: a bare line), of AWS frames "<kind><name>|<JSON>",
 -- of JSON values the values, elements of an outermost list one by one.
 -- What it must never know: what an event means.
+-- Gives: tap, idle, fed, begun_event.
 
 local SSE_FIELDS = {"data", "event", "id", "retry"}
 
