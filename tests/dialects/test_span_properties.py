@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -238,6 +239,25 @@ def test_of_a_name_that_is_there_twice_the_first_counts(desk: Desk, spans: list[
 @example([], "logs")
 def test_whatever_comes_is_read(desk: Desk, spans: list[Span], signal: str) -> None:
     _is_read(desk, spans, signal)
+
+
+def test_tags_take_the_memory_of_tags(desk: Desk) -> None:
+    """Tags share one number, the largest of all: facts are kept of the numbers that are there, not of all below it."""
+    traced = ExportTraceServiceRequest()
+    spans = traced.resource_spans.add().scope_spans.add().spans
+    for number in range(2000):
+        span = spans.add(trace_id=b"\1" * 16, span_id=number.to_bytes(8), start_time_unix_nano=START)
+        span.attributes.add(key="traceloop.association.properties.run", value=any_value("night"))
+        if number % 2:
+            span.attributes.add(key="gen_ai.operation.name", value=any_value("chat"))
+    tracemalloc.start()
+    try:
+        calls = desk.calls("traces", [traced.SerializeToString()])
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {call.tags["run"] for call in calls} == {"night"} and len(calls) == 1000
+    assert peak_bytes < 64 * 2**20
 
 
 @pytest.mark.long
