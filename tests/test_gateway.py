@@ -78,7 +78,9 @@ def whole(tmp_path: Path) -> Iterator[Whole]:
         end_all(made.folder)
 
 
-def test_a_call_is_visible_at_once_and_the_file_is_read_again_when_it_changes(whole: Whole) -> None:
+def test_a_call_is_visible_at_once_and_the_file_is_read_again_when_it_changes(
+    whole: Whole, caplog: pytest.LogCaptureFixture
+) -> None:
     with whole.made() as running:
         assert running.line.startswith(f"gateway on 127.0.0.1:{whole.port} (Envoy ") and "/double" in running.line
         assert whole.ask(**{"x-tachograph-team": "one", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}) == 200
@@ -95,15 +97,22 @@ def test_a_call_is_visible_at_once_and_the_file_is_read_again_when_it_changes(wh
         while whole.ask("/other/v1/chat/completions") != 200:
             assert time.monotonic() < until
             time.sleep(0.1)
+        file.write_text("rout = 1")  # a mistake: told, and the settings stay as they are
         waits = [whole.visible(2)]
         for count in range(3, 7):
             whole.ask("/other/v1/chat/completions")
             waits.append(whole.visible(count))
         assert sorted(waits)[2] < 1.0  # in the middle: the machine has other things to do too
+        until = time.monotonic() + 10
+        while "unknown key 'rout'" not in caplog.text:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert whole.ask("/other/v1/chat/completions") == 200
+        whole.visible(7)
     assert standing_in(whole.folder) == []
     assert [path.name for path in whole.folder.iterdir()] == ["lock"]
     counts = whole.health.ledger()
-    assert counts["balanced"] and counts["stored"] == 6
+    assert counts["balanced"] and counts["stored"] == 7
 
 
 def test_without_an_envoy_one_line_says_how_to_get_one(tmp_path: Path) -> None:
@@ -125,6 +134,12 @@ def test_what_a_gateway_that_runs_alone_has_counted_is_kept_and_shown(whole: Who
     gateway.recall(whole.settings, again)
     assert again.ledger() == health.ledger()
     assert gateway.state(whole.settings)[-1][2].endswith("; 5 calls sent, 3 lines lost for want of room")
+
+
+def test_a_folder_that_cannot_be_written_is_told(whole: Whole) -> None:
+    whole.folder.write_text("a file")
+    with where_it_can(whole.made) as (serves, line):
+        assert not serves and "set `gateway_folder` to one that can be written" in line
 
 
 def test_what_is_not_an_envoy_is_told(tmp_path: Path) -> None:

@@ -197,6 +197,13 @@ def state(settings: Settings) -> list[tuple[bool, str, str]]:
         return [(True, "gateway", f"shut: {refused}")]
     except SettingsError as wrong:
         return [*rows, (False, "gateway", str(wrong))]
+    try:
+        return [*rows, (True, "gateway", _how(settings))]
+    except OSError as error:
+        return [*rows, (False, "gateway", f"{settings.gateway_place}: {error.strerror}: look at it as its owner")]
+
+
+def _how(settings: Settings) -> str:
     folder = settings.gateway_place
     known = runs(folder) if folder.is_dir() else []
     unread = sum(Log(run.folder, log_limits(settings), lambda: True, logging.debug).unread_bytes for run in known)
@@ -208,7 +215,7 @@ def state(settings: Settings) -> list[tuple[bool, str, str]]:
     sent = f"; {found['stored']:,} calls sent" if found["stored"] else ""
     lost = sum(counted.snapshot()["gateway_lines_lost_total"].values())  # type: ignore[union-attr]
     odd = f", {lost:,} lines lost for want of room" if lost else ""
-    return [*rows, (True, "gateway", f"{how}; {unread:,} bytes of its log are not stored{sent}{odd}")]
+    return f"{how}; {unread:,} bytes of its log are not stored{sent}{odd}"
 
 
 def _path(settings: Settings) -> Path | None:

@@ -117,7 +117,7 @@ def end_all(folder: Path) -> None:
     """Kill what stands in the folder, and remove what it shared."""
     for pid in standing_in(folder):
         os.kill(pid, signal.SIGKILL)
-    for run in runs(folder) if folder.exists() else ():
+    for run in runs(folder) if folder.is_dir() else ():
         run.await_end(5)
         if run.chain is not None:
             forget_chain(folder, run.chain.base_id)

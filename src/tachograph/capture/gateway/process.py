@@ -30,11 +30,13 @@ from typing import IO, Protocol
 from tachograph.capture.gateway.finding import Binary
 from tachograph.capture.gateway.following import LOG as LOG_FILE
 from tachograph.capture.gateway.running import BOOTSTRAP, END_SECONDS_MAX, Chain, Run, forget_chain, runs, shown, why
+from tachograph.config import SettingsError
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 
 LOG = logging.getLogger("tachograph.gateway")
 BASE_IDS = 1 << 27  # Envoy counts from ten times as much, and has 31 bits for it
+_VALIDATE = ("--mode", "validate", "-c", BOOTSTRAP, "-l", "error", "--disable-hot-restart")
 _CHECKED = "checked-"
 _TICK_SECONDS = 0.25
 _LOOK_SECONDS = 2.0
@@ -109,7 +111,6 @@ class Proxy:
 
     def start(self) -> None:
         """Serve. Refused where another process of ours has the folder, or Envoy does not come up."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = _locked(self._folder)
         for left in self._folder.glob(f"{_CHECKED}*"):  # by one that was killed
             shutil.rmtree(left, ignore_errors=True)
@@ -125,7 +126,7 @@ class Proxy:
             LOG.info("an Envoy serves already: process %s", found.pid)
             try:
                 self._turn_to(found)
-            except Refused as refused:  # its log must be followed all the same
+            except (Refused, SettingsError) as refused:  # its log must be followed all the same
                 LOG.error("%s: it goes on with the settings that it has", refused)
             return
         configuration = self._checked(None)
@@ -141,8 +142,10 @@ class Proxy:
                 stopping.wait(_TICK_SECONDS)
             try:
                 self._tend()
-            except (Busy, Refused, OSError) as failure:
-                LOG.warning("%s", failure)
+            except (Busy, Refused, SettingsError, OSError) as failure:
+                LOG.warning("gateway: %s", failure)
+            except Exception:  # a mistake of ours must not leave Envoy without anybody who looks after it
+                LOG.exception("gateway: report this")
 
     def stop(self) -> None:
         """Have every Envoy end: streams may finish within a bound. What they wrote can then be read to its end."""
@@ -297,14 +300,17 @@ class Proxy:
             path = Path(place) / BOOTSTRAP
             path.touch(0o600)
             path.write_text(configuration.whole)
-            ran = subprocess.run(
-                [str(self._binary.path), "--mode", "validate", "-c", BOOTSTRAP, "-l", "error", "--disable-hot-restart"],
-                cwd=place,
-                capture_output=True,
-                text=True,
-                timeout=_START_SECONDS_MAX,
-                check=False,
-            )
+            try:
+                ran = subprocess.run(
+                    [str(self._binary.path), *_VALIDATE],
+                    cwd=place,
+                    capture_output=True,
+                    text=True,
+                    timeout=_START_SECONDS_MAX,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise Refused("envoy", f"Envoy does not judge its configuration in {error.timeout:g} s") from error
         if ran.returncode:
             raise Refused("envoy", f"Envoy refuses the configuration: {why(shown(ran.stderr))}")
         return configuration
@@ -353,7 +359,13 @@ class Proxy:
 
 
 def _locked(folder: Path) -> IO[str]:
-    lock = (folder / "lock").open("a")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (folder / "lock").open("a")
+    except OSError as error:
+        raise Refused(
+            "folder", f"{folder}: {error.strerror}: set `gateway_folder` to one that can be written"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

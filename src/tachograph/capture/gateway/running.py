@@ -95,12 +95,12 @@ class Run:
         """Start the process. Refused where it is not there after a while."""
         self.place({CHAIN: json.dumps(asdict(chain))})
         launcher = [sys.executable, "-I", "-S", launching.__file__, str(self.folder), str(file_bytes_max)]
-        subprocess.run(
-            [*launcher, chain.binary, *arguments],
-            check=True,
-            timeout=_BEGIN_SECONDS_MAX,
-            stdin=subprocess.DEVNULL,
-        )
+        try:
+            subprocess.run(
+                [*launcher, chain.binary, *arguments], check=True, timeout=_BEGIN_SECONDS_MAX, stdin=subprocess.DEVNULL
+            )
+        except subprocess.SubprocessError as error:
+            raise Refused("envoy", f"{chain.binary} could not be started in {self.folder}: {error}") from error
         until = time.monotonic() + _BEGIN_SECONDS_MAX
         while self.file(launching.PID) is None:
             if time.monotonic() > until:
