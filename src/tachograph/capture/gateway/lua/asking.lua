@@ -4,19 +4,23 @@
 -- with its own span in `traceparent`, without what is meant for us, and where the route says so asking for the usage of
 -- its stream or for another model.
 
--- Sixteen hexadecimal digits.
+-- Sixteen hexadecimal digits, of a supply that is made in one go.
 local random
 do
   local ffi, bit = require("ffi"), require("bit")
   ffi.cdef("int getentropy(void *, size_t);")
-  local words, left, tohex = ffi.new("uint32_t[64]"), 0, bit.tohex
-  random = function()
-    if left == 0 then
+  local words, supply, left, tohex = ffi.new("uint32_t[64]"), {}, 0, bit.tohex
+  local function supplied()
+    for batch = 0, 7 do
       if ffi.C.getentropy(words, 256) ~= 0 then error("no entropy") end
-      left = 64
+      for at = 0, 63 do supply[64 * batch + at + 1] = tohex(words[at]) end
     end
+    left = 512
+  end
+  random = function()
+    if left == 0 then supplied() end
     left = left - 2
-    return tohex(words[left]) .. tohex(words[left + 1])
+    return supply[left + 1] .. supply[left + 2]
   end
 end
 
