@@ -44,7 +44,7 @@ class Facts:
         self._places = np.zeros((len(there), self.rows), np.int32)
         owner = np.repeat(np.arange(self.rows), np.diff(offsets))
         # Backwards, so that of a name that is there twice the first one stays.
-        self._places.ravel()[(first[flat] + owner)[::-1]] = np.arange(len(flat), 0, -1, np.int32)
+        self._places.ravel()[(first[flat] + owner)[::-1]] = np.arange(len(flat), 0, -1, dtype=np.int32)
         self.dialect = np.zeros(self.rows, np.int64)
 
     def only(self, mask: Any) -> None:
