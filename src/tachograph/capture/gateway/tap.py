@@ -16,7 +16,20 @@ from tachograph.capture.gateway.clusters import AGAIN
 from tachograph.wire import kept
 
 # In this order: each file uses only what stands before it.
-PARTS = ("reduce", "keeping", "repeating", "framing", "hiding", "asking", "tap")
+PARTS = (
+    "levels",
+    "texts",
+    "reduce",
+    "keeping",
+    "answers",
+    "repeating",
+    "events",
+    "frames",
+    "framing",
+    "hiding",
+    "asking",
+    "tap",
+)
 
 LIMITS: Mapping[str, int] = {
     "WORD_BYTES": 257,  # of a text that is kept, and one more to tell that it was longer
@@ -39,7 +52,9 @@ LIMITS: Mapping[str, int] = {
     "STAMPS": 20_000,
     "SEGMENT_BYTES": 512,  # so much is written again with each piece
     "SEGMENTS": 400,
-    "IDLE_ANSWERS": 64,
+    "IDLE_ANSWERS": 64,  # whose tables wait for the next answer
+    "IDLE_EVENTS": 32,
+    "OUT_IDLE": 1024,
     "FRAMES": 6,
     "FRAME_BYTES": 4096,
     "HOLES": 32,
