@@ -109,7 +109,7 @@ ASKED_METADATA = ("metadata",)  # of which only who is asking is kept
 ASKED_IN_QUERY = ("model", "deployment", "intent")
 
 ASKED_HEADERS = (
-    *("content-type", "content-encoding", "user-agent", "traceparent", "amz-sdk-request", "amz-sdk-invocation-id"),
+    *("user-agent", "traceparent", "amz-sdk-request", "amz-sdk-invocation-id"),
     *("idempotency-key", "x-idempotency-key", "x-stainless-retry-count"),
 )
 ANSWERED_HEADERS = tuple(
