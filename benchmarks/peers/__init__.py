@@ -56,6 +56,7 @@ def tachograph(folder: Path) -> contextlib.AbstractContextManager[Collector]:
         "TACHOGRAPH_LISTEN": api,
         "TACHOGRAPH_OTLP_HTTP": door,
         "TACHOGRAPH_OTLP_GRPC": grpc,
+        "TACHOGRAPH_GATEWAY": "",
     }
     command = [sys.executable, "-m", "tachograph", "up"]
     return _running(

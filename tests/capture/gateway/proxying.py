@@ -99,7 +99,7 @@ class Proxy:
             "envoy.json",
             "--concurrency",
             "1",
-            "--use-dynamic-base-id",
+            "--disable-hot-restart",
             "--file-flush-interval-msec",
             "20",
             "--log-level",

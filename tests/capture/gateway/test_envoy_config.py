@@ -70,7 +70,7 @@ def test_envoy_takes_it(told: dict[str, object], tmp_path: Path, authority: Auth
     shared = ["clusters.json", "inner.json", "routes.json", "listeners.json", running.BOOTSTRAP]
     assert list(done.files) == [*secret, *shared]
     (tmp_path / "whole.json").write_text(done.whole)
-    words = ["--mode", "validate", "-c", "whole.json", "--use-dynamic-base-id"]
+    words = ["--mode", "validate", "-c", "whole.json", "--disable-hot-restart"]
     said = subprocess.run([binary(), *words], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
     assert "deprecated" not in said.stderr.lower()

@@ -41,6 +41,8 @@ def launch(folder: str, file_bytes_max: int, command: list[str]) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     if most == resource.RLIM_INFINITY or file_bytes_max < most:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a stream takes two, its client's and its provider's
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     Path(PID).write_text(f"{os.getpid()}\n")
     try:
         os.execv(command[0], command)
