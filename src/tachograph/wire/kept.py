@@ -71,6 +71,8 @@ HOLDERS = (
     *("incomplete_details", "status_details", "finish_details", "performanceConfig", "trace", "promptRouter"),
     *("x_groq", "token"),
 )
+# By this a line of a file of results is told: each is a call of its own, and none stands for another.
+RESULT = "custom_id"
 # A whole answer within an answer.
 BODIES = ("body",)
 # Texts that may quote the prompt: of them only the phrases of `MESSAGE_PHRASES`.

@@ -294,6 +294,24 @@ def test_many_events_and_many_kinds_of_them_are_bounded() -> None:
     assert b"'total_tokens':4999" in line
 
 
+def test_of_more_results_than_are_kept_none_is_told_twice(watching: Tap) -> None:
+    results = [
+        {
+            "custom_id": f"r{at}",
+            "response": {"status_code": 200, "body": {"id": f"c{at}", "choices": []}},
+            "error": None,
+        }
+        for at in range(1_000)
+    ]
+    data = b"".join(json.dumps(result).encode() + b"\n" for result in results)
+    exchange = answered(data, path="/v1/files/f/content", kind="application/octet-stream")
+    passed = watching.run(cut(exchange, exchanges.cut(data, 10_000)))
+    ids = [call.response_id for call in wire.read(read_back(passed, exchange).exchange)]
+    assert len(ids) == len(set(ids)) == tap.LIMITS["EVENTS"]
+    assert ids[-1] == "c999"
+    assert "events" in passed.kept["x"]
+
+
 @pytest.mark.long
 def test_nesting_names_texts_and_arrays_without_end_are_bounded() -> None:
     watching = Tap()

@@ -159,6 +159,7 @@ def _lists() -> dict[str, object]:
         ),
         "FAILED_NAMES": _kinds(WORD_OR_NUMBER=kept.FAILURE_WORDS, FAILURE=kept.FAILURE_HOLDERS),
         "FAILURE_ENDINGS": kept.FAILURE_ENDINGS,
+        "RESULT": f"'{kept.RESULT}'",
         "PHRASES": kept.MESSAGE_PHRASES,
         "ASKED_NAMES": _kinds(
             HOLDER=kept.ASKED_HOLDERS,

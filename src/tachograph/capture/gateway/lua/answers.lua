@@ -16,7 +16,7 @@ local function tap(kind)
   else
     T = {
       metadata = false, headers = false, known = {}, texts = {}, events = 0, bytes = 0, stamps = 0, last = 0, now = 0,
-      newest = 0, run = 0, segment = 0, sequence = {}, unsaved = false, pending = "", cuts = false,
+      newest = 0, run = 0, segment = 0, sequence = {}, unsaved = false, pending = "", cuts = false, replaced = false,
       kind = "", framing = false, head = "", marked = false, R = reducer(NAMES, TOP), frames = {}, frame_count = 0,
       line = false, begun = "", name = "", data = 0, held = "", blank = false, fresh = false, after_cr = false,
       bare = false, buffer = "", lost = false, scalars = 0, queue = false, queue_bytes = 0,
@@ -32,7 +32,7 @@ local function idle(T)
   for number = 1, T.events do T.known[T.texts[number]], T.texts[number] = nil, nil end
   T.sequence[T.segment] = nil
   T.metadata, T.headers, T.events, T.bytes, T.stamps, T.last, T.now = false, false, 0, 0, 0, 0, 0
-  T.newest, T.run, T.segment, T.unsaved, T.pending, T.cuts = 0, 0, 0, false, "", false
+  T.newest, T.run, T.segment, T.unsaved, T.pending, T.cuts, T.replaced = 0, 0, 0, false, "", false, false
   T.framing, T.head, T.marked, T.frame_count = false, "", false, 0
   T.line, T.begun, T.name, T.data, T.held, T.blank, T.fresh = false, "", "", 0, "", false, false
   T.after_cr, T.bare, T.buffer, T.lost, T.scalars, T.queue, T.queue_bytes = false, false, "", false, 0, false, 0

@@ -48,6 +48,7 @@ local function number_of(K, text)
     else
       K.known[K.texts[number]] = nil
       K.bytes = K.bytes - #K.texts[number]
+      K.replaced = find(text, RESULT, 1, true) ~= nil
     end
   end
   K.bytes = K.bytes + #text
@@ -81,6 +82,10 @@ local function counted(K)
 end
 
 local function noted(K, number)
+  if K.replaced then
+    K.replaced = false
+    if number == K.newest then return end -- what is gone must not become a second one of what took its place
+  end
   if K.stamps >= STAMPS then
     if number ~= K.newest then
       counted(K)
