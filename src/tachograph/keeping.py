@@ -32,7 +32,7 @@ from tachograph.store.questions import Place
 
 SNAPSHOT = "counters"
 SNAPSHOT_SECONDS = 30.0
-RELEASE_SECONDS = 3.0  # each time costs what was given back, as the next batch asks for it again
+RELEASE_SECONDS = 1.0
 SHOWN_SECONDS_MAX = 1.0  # how long a page waits for a write before it leaves without having been saved
 _STEP = timedelta(microseconds=1)
 
