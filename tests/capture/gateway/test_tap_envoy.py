@@ -143,13 +143,15 @@ def test_a_client_that_leaves_leaves_its_counts(proxy: Recording, server: Server
     assert call.ttft_ms is not None
 
 
-def test_the_provider_is_told_the_trace(proxy: Recording, server: Server) -> None:
+def test_the_provider_and_the_client_are_told_the_trace(proxy: Recording, server: Server) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
-    proxy.ask("/counting/v1/chat/completions", asked(), headers={"traceparent": f"00-{trace}-{'1' * 16}-01"})
+    answer = proxy.ask("/counting/v1/chat/completions", asked(), headers={"traceparent": f"00-{trace}-{'1' * 16}-01"})
     (seen,) = proxy.seen()
     assert (seen.trace_id, seen.parent_span_id) == (trace, "1" * 16)
     assert server.headers["traceparent"] == f"00-{trace}-{seen.span_id}-01"
     assert server.headers["x-request-id"] == seen.request_id
+    assert answer.headers["traceparent"] == server.headers["traceparent"]
+    assert "x-request-id" not in answer.headers  # which would be taken for the provider's
 
 
 def test_a_prompt_of_20_megabytes_goes_through(proxy: Recording) -> None:

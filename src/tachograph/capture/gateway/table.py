@@ -32,6 +32,8 @@ CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _SIGNED = ("x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "amz-sdk-invocation-id", "amz-sdk-request")
 _RETRIED = (408, 409, 429, 500, 502, 503, 504, 529)
 _SIGNATURE = "AWS4-HMAC-SHA256"
+# By which a client finds the call of its answer. Not by x-request-id: clients take that for the provider's.
+_TRACE = [{"header": {"key": "traceparent", "value": "%REQ(traceparent)%"}, "append_action": "ADD_IF_ABSENT"}]
 
 # Filters that stand in the chain switched off, for the routes that need them.
 TAP, KEY, PLACE, HOST, PUBLIC = "tap", "key", "place", "host", "public"
@@ -69,6 +71,7 @@ def tables(table: Table, asking: Asking) -> list[Json]:
                 "domains": list(asking.hosts) or ["*"],
                 "routes": [_healthy(asking), *_strangers(asking), *rows, _nothing()],
                 "request_headers_to_remove": ["x-forwarded-proto"],
+                "response_headers_to_add": _TRACE,
                 "request_body_buffer_limit": BODY_BYTES_MAX,
                 "typed_per_filter_config": dict(asking.gate),
             },
@@ -89,6 +92,7 @@ def tables(table: Table, asking: Asking) -> list[Json]:
                     for made in _rows(table, row, _number(table, number), bool(row.retries))
                 ],
                 "request_headers_to_remove": ["x-forwarded-proto", HOP],
+                "response_headers_to_add": _TRACE,
                 "request_body_buffer_limit": BODY_BYTES_MAX,
             },
         ],
