@@ -339,7 +339,10 @@ commands.add_typer(key, name="key")
 @key.command("add")
 def key_add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what the key is for.")],
-    scope: Annotated[list[str], typer.Option(help="ingest (send calls), read, gateway (ask models), or admin (all); may be repeated.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="ingest (send calls), read, gateway (ask models), or admin (all); may be repeated."),
+    ],
     days: Annotated[int | None, typer.Option(help="Expires after so many days; never, if not given.", min=1)] = None,
     as_json: AsJson = False,
     store: Store = None,
