@@ -52,7 +52,7 @@ def test_a_folder_becomes_an_address(tmp_path: Path) -> None:
     assert Settings(store="http://localhost:8123/x").address == "http://localhost:8123/x"
 
 
-# Ports that browsers and the fetch of Node refuse to ask (https://fetch.spec.whatwg.org/#port-blocking), of four digits.
+# Ports of four digits that browsers and the fetch of Node refuse to ask (https://fetch.spec.whatwg.org/#port-blocking).
 BLOCKED = {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697}
 
 
