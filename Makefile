@@ -64,6 +64,7 @@ bench: .venv/.ready ## every figure of the README
 	$(PY) -m benchmarks.pricing
 	$(PY) -m benchmarks.store
 	$(PY) -m benchmarks.collector
+	$(PY) -m benchmarks.gateway
 	$(PY) -m benchmarks.outlets
 	$(PY) -m benchmarks.sdk
 
