@@ -166,8 +166,8 @@ def _sleep(context: Any) -> None:
         time.sleep(0.01)
 
 
-def served() -> tuple[grpc.Server, str]:
-    """A running server, and its address."""
+def served(threads: int = 8) -> tuple[grpc.Server, str]:
+    """A running server, and its address. threads: how many requests it answers at a time."""
     handlers = {
         "GetCompletion": grpc.unary_unary_rpc_method_handler(
             completion, Request.FromString, lambda message: message.SerializeToString()
@@ -181,7 +181,7 @@ def served() -> tuple[grpc.Server, str]:
             lambda request, _: Response(id="echo"), Request.FromString, lambda message: message.SerializeToString()
         )
     }
-    server = grpc.server(ThreadPoolExecutor(8))
+    server = grpc.server(ThreadPoolExecutor(threads))
     server.add_generic_rpc_handlers(
         (
             grpc.method_handlers_generic_handler("xai_api.Chat", handlers),
