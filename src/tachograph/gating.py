@@ -299,6 +299,8 @@ def calls_of(seen: Seen) -> list[Call]:
     calls = wire.read(seen.exchange)
     for index, call in enumerate(calls):
         call.vantage = DOOR
+        if seen.cuts:  # the tap failed, or its bounds were too narrow for this exchange
+            call.flag("tap_fault" if "fault" in seen.cuts else "tap_cut")
         call.trace_id, call.parent_span_id = seen.trace_id, seen.parent_span_id
         call.span_id = seen.span_id if not index else _further(seen, index)
         call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + call.span_id))

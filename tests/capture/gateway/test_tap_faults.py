@@ -15,7 +15,7 @@ from tachograph.wire import Exchange, Request
 
 SOURCE = tap.render(include_usage=True, again_cluster="again", required=("team",))
 FUNCTIONS = re.findall(r"^(?:local )?function (?!envoy_on)(\w+)\(", SOURCE, re.MULTILINE)
-ENTRIES = ("fault", "released")  # what is done after a failure
+ENTRIES = ("fault", "barely", "released")  # what is done after a failure
 COUNTED = (
     b'data: {"id":"c1","choices":[{"delta":{"content":"a\\n"}}],"usage":null}\n\n'
     b'data: {"choices":[],"usage":{"total_tokens":5}}\n\ndata: [DONE]\n\n'
@@ -65,6 +65,11 @@ def test_each_function_fails(name: str, after: int) -> None:
 
 
 def test_the_line_says_that_the_tap_failed() -> None:
-    passed = Tap(failing("reduce", 0)).run(asked([b"{}"], "application/json"))
-    assert passed.kept["x"] == "fault"
-    assert passed.got == b"{}"
+    exchange = asked([b"{}"], "application/json", "/v1/chat/completions?key=hunter2")
+    for name in ("heard", "traced", "reduce"):
+        passed = Tap(failing(name, 0)).run(exchange)
+        assert passed.kept["x"] == "fault"
+        assert passed.got == b"{}"
+        seen = read_back(passed, exchange)
+        assert (seen.is_call, seen.cuts) == (True, ("fault",))
+        assert b"hunter2" not in passed.line

@@ -229,6 +229,17 @@ local function fault(handle)
   metadata_of(handle):set("tachograph", "x", "fault")
 end
 
+-- Of a request that could not be looked at: at least where it went, so that it is a call.
+local function barely(handle)
+  local metadata = metadata_of(handle)
+  local before = metadata:get("tachograph")
+  if not (before and before.q) then
+    local path = match(handle:headers():get(":path") or "", "^[^?]*")
+    metadata:set("tachograph", "q", "|" .. gsub(sub(path, 1, PATH_BYTES), "|", "%%7C") .. "||")
+  end
+  metadata:set("tachograph", "x", "fault")
+end
+
 -- After a failure: what was held back, with the piece.
 local function released(chunk, H)
   local length = chunk:length()
@@ -285,7 +296,7 @@ for _, calling in ipairs({heard, cleaned, asked, changed, read_buffered, note, n
 end
 
 function envoy_on_request(handle)
-  if not pcall(asked, handle) then pcall(fault, handle) end
+  if not pcall(asked, handle) and not pcall(barely, handle) then pcall(fault, handle) end
 end
 
 function envoy_on_response(handle)
