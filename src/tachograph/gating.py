@@ -148,7 +148,7 @@ class Sent:
             taken = self._outlet.write(calls, secrets.token_hex(8))
         except Refused as refused:
             if refused.reason in _WRONG_KEY:
-                raise Busy(f"{refused}: give a key with --key", AGAIN_SECONDS_MAX) from refused
+                raise Busy(f"{refused}: set TACHOGRAPH_COLLECTOR_KEY", AGAIN_SECONDS_MAX) from refused
             _LOG.warning("%d calls were refused: %s", len(calls), refused)
             _count(self._health, {("refused", refused.reason): len(calls)})
             return
