@@ -197,6 +197,8 @@ def test_only_this_machine_is_answered_on_loopback(parts: Parts) -> None:
         ("[" * 100_000, {"idempotency-key": "c"}, "line 1: "),
         ("\n \n", {"idempotency-key": "c"}, "the body is empty"),
         ("{}", {"idempotency-key": "c" * 201}, "longer than 200 characters"),
+        ("{}", {"idempotency-key": "c d"}, "has blanks or characters beyond ASCII"),
+        ("{}", {"idempotency-key": b"\xfc"}, "has blanks or characters beyond ASCII"),
         ("{}", {"idempotency-key": "c", "content-encoding": "gzip"}, "send plain JSON lines"),
     ],
 )

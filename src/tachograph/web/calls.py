@@ -22,7 +22,6 @@ from tachograph.web.answers import error
 from tachograph.web.parts import Parts
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
-TOKEN_CHARACTERS_MAX = 200
 
 
 async def page(parts: Parts, request: Request) -> Response:
@@ -72,14 +71,7 @@ def _parsed_usage(text: str | None) -> Any:
 
 async def write(parts: Parts, request: Request) -> Response:
     """Take a batch of Calls for good."""
-    token = request.headers.get("idempotency-key", "")
-    if not token or len(token) > TOKEN_CHARACTERS_MAX:
-        raise Refused(
-            "no_token",
-            "header Idempotency-Key is missing: name the batch, so that it counts once"
-            if not token
-            else f"header Idempotency-Key is longer than {TOKEN_CHARACTERS_MAX} characters: give a shorter name",
-        )
+    token = parameters.token(request.headers.get(parameters.TOKEN.name, ""))
     calls = await run_in_threadpool(_parsed, await _body(request), parts.now())
     if not calls:
         raise Refused("no_calls", "the body is empty: send one Call as JSON per line")

@@ -7,6 +7,7 @@ What it must never know: who asks, what is done with a value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from starlette.datastructures import QueryParams
 
 from tachograph import when
 from tachograph.call import COLUMNS, EPOCH, Kind
+from tachograph.flow import Refused
 from tachograph.store import MEASURES
 from tachograph.store.conditions import DIMENSIONS, MAPS, nearest
 from tachograph.store.questions import Place
@@ -63,6 +65,7 @@ _MOMENT: Schema = {
         {"type": "string", "format": "date-time"},
     ],
 }
+TOKEN_CHARACTERS_MAX = 200
 _PLACE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?Z,[0-9a-f]{32}$"
 MEASURE = Parameter("measure", "what to measure; `calls` if not given", {"enum": list(MEASURES)}, many=True)
 BY = Parameter("by", "group by a dimension, or tags.KEY", {"type": "string", "pattern": f"^{_DIMENSION}$"}, many=True)
@@ -94,7 +97,7 @@ CALL_ID = Parameter(
 TOKEN = Parameter(
     "Idempotency-Key",
     "names the batch, so that it counts once",
-    {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    {"type": "string", "pattern": f"^[!-~]{{1,{TOKEN_CHARACTERS_MAX}}}$"},
     place="header",
     required=True,
 )
@@ -104,6 +107,21 @@ LAST_EVENT = Parameter(
     {"type": "string"},
     place="header",
 )
+
+
+def token(text: str) -> str:
+    """The name of a batch, as it came. Refused where it is none."""
+    if not text:
+        raise _no_token("is missing: name the batch, so that it counts once")
+    if len(text) > TOKEN_CHARACTERS_MAX:
+        raise _no_token(f"is longer than {TOKEN_CHARACTERS_MAX} characters: give a shorter name")
+    if re.fullmatch(TOKEN.schema["pattern"], text) is None:
+        raise _no_token("has blanks or characters beyond ASCII: give a plain name")
+    return text
+
+
+def _no_token(what: str) -> Refused:
+    return Refused("no_token", f"header {TOKEN.name} {what}")
 
 
 def check(query: QueryParams, parameters: Sequence[Parameter]) -> None:
