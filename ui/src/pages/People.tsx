@@ -1,0 +1,5 @@
+import { Bar } from "../parts/Bar";
+
+export function People() {
+  return <Bar title="People" />;
+}
