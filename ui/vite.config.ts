@@ -12,5 +12,5 @@ export default defineConfig({
     modulePreload: false,
     sourcemap: false,
   },
-  server: { proxy: { "/api": "http://127.0.0.1:4180" } },
+  server: { proxy: { "/api": process.env["TACHOGRAPH_API"] ?? "http://127.0.0.1:4180" } },
 });
