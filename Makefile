@@ -6,12 +6,14 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 PY := .venv/bin/python
+UI := $(shell find ui -name node_modules -prune -o -type f -print)
+SITE := src/tachograph/web/site
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 # The certificates that the system trusts, so that it works behind a proxy of the company too.
 export UV_SYSTEM_CERTS := true
 
-.PHONY: help up demo test test-long check format lint types contract docs lock bench clean
+.PHONY: help up demo test test-long check format lint types contract docs ui ui-check lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,13 +23,17 @@ $(UV):
 	python3 -m venv .uv
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.venv/.ready: $(UV) requirements.lock pyproject.toml
+.venv/.synced: $(UV) requirements.lock
 	test -x $(PY) || $(UV) venv --quiet --python python3 .venv
 	$(UV) pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock
+	touch $@
+
+# The package itself; its build makes the screens anew where a file of ui/ has changed.
+.venv/.ready: .venv/.synced pyproject.toml hatch_build.py $(UI)
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
 	touch $@
 
-up: .venv/.ready ## set everything up and run it: store and API on http://127.0.0.1:4180
+up: .venv/.ready ## set everything up and run it: screens and API on http://127.0.0.1:4180
 	.venv/bin/tachograph up --with examples/recordings
 
 demo: .venv/.ready ## import the recordings and traces (or a generated day) and print the summary
@@ -39,7 +45,7 @@ test: .venv/.ready ## set everything up and pass the tests
 test-long: .venv/.ready ## the tests that take minutes: fuzzing, kill -9, real servers
 	$(PY) -m pytest -m long
 
-check: format lint types contract docs test ## everything that must hold before a commit
+check: format lint types contract docs ui-check test ## everything that must hold before a commit
 
 format: .venv/.ready ## formatting
 	.venv/bin/ruff format --check .
@@ -56,6 +62,16 @@ contract: .venv/.ready ## the import contract
 docs: .venv/.ready ## the reference pages are what the code says
 	$(PY) -m docs.generate --check
 
+ui: .venv/.synced ## build the screens anew
+	rm -rf $(SITE)
+	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
+
+ui-check: .venv/.ready ## types and unit tests of the screens
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20.19 or newer"; exit 2; }
+	test ui/node_modules/.package-lock.json -nt ui/package-lock.json || npm --prefix ui ci
+	npm --prefix ui run --silent types
+	npm --prefix ui run --silent test
+
 lock: $(UV) ## pin the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --extra server --group dev --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
 
@@ -69,4 +85,4 @@ bench: .venv/.ready ## every figure of the README
 	$(PY) -m benchmarks.sdk
 
 clean: ## forget everything that was set up or built
-	rm -rf .venv .uv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/.data
+	rm -rf .venv .uv dist $(SITE) ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/.data

@@ -48,6 +48,7 @@ from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
 from tachograph.store.engine import Engine, return_memory_early
 from tachograph.testing import generated_day
+from tachograph.web import site
 from tachograph.web.api import Parts
 from tachograph.web.live import Live
 from tachograph.web.server import Server
@@ -228,6 +229,7 @@ def serve(
             metrics=functools.partial(keeping.shown, metrics.exposition),
             reported=store.reported,
             doors=lambda: open_doors,
+            site=site.built(),
             listen_host=host,
             keys=keys,
         )
@@ -270,7 +272,7 @@ async def _serve(
             if there:
                 open_doors[name] = f"{where.rpartition(':')[0]}:{there}"
         api.listen()
-        say(f"tachograph is up: {address}/api/v1/health - stop it with Ctrl-C")
+        say(f"tachograph is up: {address} - stop it with Ctrl-C")
         for name, title in (("otlp_http", "OTLP/HTTP"), ("otlp_grpc", "OTLP/gRPC")):
             if name in open_doors:
                 say(f"{title} on {open_doors[name]}")

@@ -1,8 +1,8 @@
-"""The JSON API: questions in, answers out.
+"""The JSON API and the screens: questions in, answers out.
 
-In: HTTP. Out: JSON; errors as `{"error": {"type", "message"}}` with the message in one line. On loopback, requests
-that carry a foreign `Origin` or `Host` are refused, so that no web page can read or write the store through a
-visitor's browser; beyond loopback every request needs a key with the scope of its path.
+In: HTTP. Out: JSON, and the files of the screens; errors as `{"error": {"type", "message"}}` with the message in one
+line. On loopback, requests that carry a foreign `Origin` or `Host` are refused, so that no web page can read or write
+the store through a visitor's browser; beyond loopback every request needs a key with the scope of its path.
 What it must never know: SQL, providers, price arithmetic.
 """
 
@@ -35,6 +35,7 @@ def application(parts: Parts) -> Starlette:
     for endpoint in present(parts):
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
     routes = [Route(path, _served(parts, methods), methods=list(methods)) for path, methods in by_path.items()]
+    routes += [Route(path, _shown(parts, answer)) for path, answer in parts.site.routes().items()]
     unknown = {404: _unknown_path, 405: _unknown_path, Exception: _internal}
     served = Starlette(routes=routes, exception_handlers=unknown)
     served.router.redirect_slashes = False  # a redirection would name a host that the request made up
@@ -49,6 +50,15 @@ def _served(parts: Parts, methods: Mapping[str, Endpoint]) -> Callable[[Request]
         method = "GET" if request.method == "HEAD" else request.method
         endpoint = methods[method]
         return _kept_out(parts, request, keepers[method], endpoint.scope) or await _answer(parts, endpoint, request)
+
+    return serve
+
+
+def _shown(parts: Parts, answer: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """A file of the screens: nobody needs a key for it, but no page of somebody else may frame or read it."""
+
+    async def serve(request: Request) -> Response:
+        return _from_elsewhere(parts, request) or answer(request)
 
     return serve
 
@@ -71,12 +81,18 @@ async def _answer(parts: Parts, endpoint: Endpoint, request: Request) -> Respons
 
 def _kept_out(parts: Parts, request: Request, keeper: Gatekeeper, scope: str) -> Response | None:
     """The answer to somebody who may not ask; None for those who may."""
-    if _foreign(request, parts.listen_host):
-        return answers.error(403, "foreign_origin", "only this machine may ask: open the API by its loopback address")
+    if elsewhere := _from_elsewhere(parts, request):
+        return elsewhere
     verdict = keeper(request.headers.get("authorization"))
     if verdict == "unauthenticated":
         return answers.unauthenticated()
     return answers.forbidden(scope) if verdict == "forbidden" else None
+
+
+def _from_elsewhere(parts: Parts, request: Request) -> Response | None:
+    if not _foreign(request, parts.listen_host):
+        return None
+    return answers.error(403, "foreign_origin", "only this machine may ask: open the API by its loopback address")
 
 
 def _foreign(request: Request, listen_host: str) -> bool:

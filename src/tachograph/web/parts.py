@@ -18,6 +18,7 @@ from tachograph.series import Series
 from tachograph.store import Stats
 from tachograph.store.questions import Place
 from tachograph.web.live import Live
+from tachograph.web.site import Site
 
 # Told the `Accept` of the request, or None: the page and its content type.
 Metrics = Callable[[str | None], tuple[bytes, str]]
@@ -74,8 +75,8 @@ class Parts:
     ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
     metrics: the page for Prometheus. reported: what services counted about themselves from one moment to another.
     None: this process has none, and the path is not part of its API.
-    doors: name -> address of every door that is open. listen_host: where this API listens; on loopback it answers to
-    loopback alone. keys: who may ask.
+    doors: name -> address of every door that is open. site: the screens. keys: who may ask.
+    listen_host: where this API listens; on loopback it answers to loopback alone.
     """
 
     data: Data
@@ -87,5 +88,6 @@ class Parts:
     metrics: Metrics | None = None
     reported: Callable[[datetime, datetime], list[dict[str, Any]]] | None = None
     doors: Callable[[], Mapping[str, str]] = dict
+    site: Site = field(default_factory=Site)
     listen_host: str = "127.0.0.1"
     keys: Keys | None = None
