@@ -47,7 +47,9 @@ def test_every_page_is_the_document(folder: Path, path: str) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/assets", "/assets/%2e%2e/pyproject.toml", "/api/v1/nothing", "/calls/a/b"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/assets", "/assets/%2e%2e/pyproject.toml", "/api/v1/nothing", "/calls/a/b"]
+)
 def test_what_is_no_page_and_no_file_is_not_there(folder: Path, path: str) -> None:
     answer = get(folder, path)
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")
