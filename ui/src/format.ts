@@ -28,13 +28,13 @@ export function exact(value: Value | undefined): string {
   return value === null || value === undefined ? UNKNOWN : whole.format(value);
 }
 
-/** US dollars: cents from one dollar on, two digits that mean something below. */
+/** US dollars: to the cent, and two digits that mean something below ten cents. */
 export function money(value: Value | undefined): string {
   if (value === null || value === undefined) return UNKNOWN;
   const size = Math.abs(value);
   const sign = value < 0 ? "-" : "";
   if (size >= 1e5) return `${sign}$${short(size)}`;
-  if (size >= 1) return `${sign}$${size.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  if (size >= 0.095) return `${sign}$${size.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   return size === 0 ? "$0" : `${sign}$${significant(size, 2)}`;
 }
 

@@ -129,7 +129,7 @@ function options(
       width: stacked ? 1 : 1.75,
       show: shown[index] ?? true,
       ...(stacked ? { fill: `color-mix(in srgb, ${stroke} 55%, transparent)` } : {}),
-      points: { show: (lines.values[index]?.filter((value) => value !== null).length ?? 0) < 3, size: 5, fill: stroke },
+      points: { show: !stacked && (lines.values[index]?.filter((value) => value !== null).length ?? 0) < 3, size: 5, fill: stroke },
       spanGaps: false,
     };
   });
@@ -147,7 +147,7 @@ function options(
     ...(utc() ? { tzDate: (at: number) => uPlot.tzDate(new Date(at * 1000), "UTC") } : {}),
     scales: { x: { time: true }, y: { range: (_, low, high) => spread(low, high) } },
     axes: [
-      { ...axis, space: 70, values: (_, splits, _axis, _space, step) => splits.map((at) => tick(at, step)) },
+      { ...axis, space: 70, size: 30, values: (_, splits, _axis, _space, step) => splits.map((at) => tick(at, step)) },
       { ...axis, size: 62, space: 34, values: (_, splits) => splits.map((value) => inUnit(value, unit)) },
     ],
     // Filled from the top of the pile down, so that each band keeps its colour.

@@ -81,7 +81,9 @@ export function ofLabels(series: Series, measure: string, most = LINES_MAX): Lin
     entry.line[index] = value;
     entry.sum += value ?? 0;
   }
-  const sorted = [...found.entries()].sort((a, b) => b[1].sum - a[1].sum);
+  // A name of which nothing is known draws nothing: the shares beside the figures say how much is unknown.
+  const known = [...found.entries()].filter(([, entry]) => entry.line.some((value) => value !== null && value !== 0));
+  const sorted = known.sort((a, b) => b[1].sum - a[1].sum);
   const fits = sorted.length <= most;
   const kept = fits ? sorted : sorted.slice(0, additive ? most - 1 : most);
   const names = kept.map(([name]) => name);
