@@ -1,4 +1,4 @@
-// What is drawn across every chart: deployments that somebody announced, and models that changed their version.
+// What is drawn across every chart: deployments that somebody told, and models that changed their version.
 import { useMemo } from "preact/hooks";
 import { address, annotated } from "../api";
 import { filters, useAnswer } from "../answers";
@@ -6,17 +6,24 @@ import { current } from "../range";
 import type { Annotation, Models } from "../types";
 import type { Mark } from "./lines";
 
-export function useMarks(): Mark[] {
+export interface Happening extends Mark {
+  /** of what somebody told, and may take back */
+  id: string;
+}
+
+export function useEvents(): Happening[] {
   const range = current();
   const between = { since: range.since, until: range.until };
   // the counter is in the question, so that a new annotation asks again
-  const told = useAnswer<{ annotations: Annotation[] }>(`${address("annotations", between)}#${annotated.value}`);
+  const told = useAnswer<{ annotations: Annotation[] }>(`${address("annotations", between)}#${annotated.value}`, range.live);
   const models = useAnswer<Models>(address("models", { ...between, where: filters() }), range.live);
   return useMemo(
     () => [
-      ...(told.data?.annotations ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: each.text, kind: each.kind })),
-      ...(models.data?.changes ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: `${each.request_model} → ${each.after}`, kind: "model" })),
+      ...(told.data?.annotations ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: each.text, kind: each.kind, id: each.annotation_id })),
+      ...(models.data?.changes ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: `${each.request_model} → ${each.after}`, kind: "model", id: "" })),
     ],
     [told.data, models.data],
   );
 }
+
+export const useMarks: () => Mark[] = useEvents;

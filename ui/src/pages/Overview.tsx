@@ -13,6 +13,7 @@ import { Answered, Panel } from "../parts/Panel";
 import { choice, href } from "../place";
 import { before, current, step } from "../range";
 import type { Series, SeriesRow, Value } from "../types";
+import { Events } from "./Events";
 import { Movers } from "./Movers";
 import { Versions } from "./Versions";
 
@@ -54,6 +55,7 @@ export function Overview() {
         <Latency course={course} />
         <Traffic course={course} />
         <Versions />
+        <Events />
       </div>
     </>
   );

@@ -69,7 +69,7 @@ export function ways(connect: Connect, hostname: string): Way[] {
 }
 
 function sdk(at: Places): Snippet[] {
-  const key = at.key ? `, collector_key="${at.key}"` : "";
+  const key = at.key ? `, key="${at.key}"` : "";
   return [
     {
       language: "script",
@@ -103,7 +103,8 @@ app.add_middleware(TachographMiddleware)
       title: "By environment",
       install: "pip install tachograph",
       code: `export TACHOGRAPH_SDK_COLLECTOR=${at.otlp}
-${at.key ? `export TACHOGRAPH_SDK_COLLECTOR_KEY=${at.key}\n` : ""}python -c 'import tachograph; tachograph.instrument(); import runpy; runpy.run_path("your_script.py", run_name="__main__")'
+${at.key ? `export TACHOGRAPH_SDK_KEY=${at.key}\n` : ""}# and once in the program:
+python -c 'import tachograph; tachograph.instrument()'
 `,
     },
   ];
