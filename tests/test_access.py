@@ -47,6 +47,47 @@ def test_a_token_opens_its_scopes_only(file: Path) -> None:
     assert [known.verify(admin, scope) for scope in ("ingest", "read", "admin")] == ["ok", "ok", "ok"]
 
 
+def test_who_may_edit_may_read_and_a_role_says_so(file: Path) -> None:
+    tokens = {name: issue(file, name, [name], NOW) for name in ("ingest", "read", "edit", "gateway", "admin")}
+    known = keys(file)
+    opened = {name: [s for s in tokens if known.verify(token, s) == "ok"] for name, token in tokens.items()}
+    assert opened == {
+        "ingest": ["ingest"],
+        "read": ["read"],
+        "edit": ["read", "edit"],
+        "gateway": ["gateway"],
+        "admin": ["ingest", "read", "edit", "gateway", "admin"],
+    }
+    roles = {name: getattr(known.shown(token), "role", "") for name, token in tokens.items()}
+    assert roles == {"ingest": None, "read": "viewer", "edit": "editor", "gateway": None, "admin": "admin"}
+
+
+def test_a_key_of_certain_teams_opens_nothing_that_is_everybodys(file: Path) -> None:
+    token = issue(file, "growth", ["read", "edit"], NOW, teams=["growth", "search", "growth"])
+    key = keys(file).shown(token)
+    assert key is not None and key.teams == ("growth", "search")
+    for scope in ("ingest", "gateway", "admin"):
+        with pytest.raises(SettingsError, match="teams go with the scopes read and edit alone"):
+            issue(file, "x", ["read", scope], NOW, teams=["growth"])
+    for name in ("", "a\nb", "x" * 201):
+        with pytest.raises(SettingsError, match=r"team .*: give at most 100 of 1 to 200 printable characters"):
+            issue(file, "x", ["read"], NOW, teams=[name])
+    with pytest.raises(SettingsError, match="101 teams: give at most 100"):
+        issue(file, "x", ["read"], NOW, teams=[str(i) for i in range(101)])
+
+
+def test_a_file_of_keys_from_before_there_were_teams_is_read(file: Path) -> None:
+    token = issue(file, "old", ["read"], NOW)
+    told = json.loads(file.read_text())
+    del told["keys"][0]["teams"]
+    file.write_text(json.dumps(told))
+    key = keys(file).shown(token)
+    assert key is not None and (key.teams, key.role) == ((), "viewer")
+    told["keys"][0] |= {"teams": ["growth"], "scopes": ["admin"]}
+    file.write_text(json.dumps(told))
+    assert keys(file).shown(token) is None  # a file that contradicts itself opens nothing
+
+
 def test_what_is_no_token_of_ours_opens_nothing(file: Path) -> None:
     token = issue(file, "a", ["admin"], NOW)
     start, key_id, secret = token.split("_", 2)
@@ -268,6 +309,11 @@ def test_the_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert key("revoke", listed[0]["id"])[:2] == (0, f"revoked {listed[0]['id']} (grafana)\n")
     code, _, err = key("revoke", listed[0]["id"])
     assert (code, err.count("\n")) == (2, 1)
+    code, _, err = key("add", "x", "--scope", "admin", "--team", "growth")
+    assert (code, err) == (2, "tachograph: teams go with the scopes read and edit alone, not with admin\n")
+    assert key("add", "growth", "--scope", "edit", "--team", "growth", "--team", "search")[0] == 0
+    assert json.loads(key("list", "--json")[1])[-1]["teams"] == ["growth", "search"]
+    assert "edit of growth, search" in key("list")[1]
     code, _, err = key("add", "x", "--scope", "write")
-    assert (code, err) == (2, "tachograph: scope 'write': give one or more of ingest, read, gateway, admin\n")
+    assert (code, err) == (2, "tachograph: scope 'write': give one or more of ingest, read, edit, gateway, admin\n")
     assert Keys(file, lambda: datetime.now(UTC)).verify(token, "read") == "unauthenticated"

@@ -1,8 +1,8 @@
 """Who may do what: keys with scopes, kept hashed, and the encryption of the doors.
 
 In: a file of keys, the `Authorization` of a request, the names of certificate files. Out: `ok`, `unauthenticated` or
-`forbidden`; a TLS context. On loopback no key is needed, but one that is shown must be valid; beyond it every request
-needs one with the scope of what it asks.
+`forbidden`; the key that was shown; a TLS context. On loopback no key is needed, but one that is shown must be valid;
+beyond it every request needs one with the scope of what it asks.
 What it must never know: a route, a door, the store.
 
 A token is 256 random bits, so a plain SHA-256 of it is kept: what slows down the guessing of passwords (salt, many
@@ -29,17 +29,24 @@ from typing import Any, Literal
 
 from tachograph.config import SettingsError
 
-SCOPES = ("ingest", "read", "gateway", "admin")  # admin implies the others
+SCOPES = ("ingest", "read", "edit", "gateway", "admin")
+IMPLIED_BY = {"read": ("edit", "admin")}  # all others by admin alone
 NAME_CHARACTERS_MAX = 100
+TEAMS_MAX = 100
+TEAM_CHARACTERS_MAX = 200
 FILE_BYTES_MAX = 4 * 1024 * 1024
 
 Verdict = Literal["ok", "unauthenticated", "forbidden"]
+Role = Literal["viewer", "editor", "admin"]  # what the scopes mean to somebody who looks at the screens
 Gatekeeper = Callable[[str | None], Verdict]  # told the `Authorization` of a request, or None where it has none
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is kept of a token. id: public, the middle part of the token. sha256: of the whole token, in hex."""
+    """What is kept of a token. id: public, the middle part of the token. sha256: of the whole token, in hex.
+
+    teams: the only ones whose calls it shows; none: all.
+    """
 
     id: str
     name: str
@@ -47,16 +54,24 @@ class Key:
     created: datetime
     sha256: str
     expires: datetime | None = None
+    teams: tuple[str, ...] = ()
 
     def allows(self, scope: str) -> bool:
         """Does the key open what needs `scope`?"""
-        return scope in self.scopes or "admin" in self.scopes
+        return scope in self.scopes or any(other in self.scopes for other in IMPLIED_BY.get(scope, ("admin",)))
+
+    @property
+    def role(self) -> Role | None:
+        """None: it shows nothing."""
+        roles: tuple[tuple[str, Role], ...] = (("admin", "admin"), ("edit", "editor"), ("read", "viewer"))
+        return next((role for scope, role in roles if self.allows(scope)), None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             **dataclasses.asdict(self),
             "scopes": list(self.scopes),
+            "teams": list(self.teams),
             "created": self.created.isoformat(),
             "expires": self.expires.isoformat() if self.expires else None,
         }
@@ -81,17 +96,26 @@ class Keys:
 
     def verify(self, token: str, scope: str) -> Verdict:
         """What the bearer of `token` may, as to `scope`."""
-        key_id = token.split("_", 2)[1] if token.count("_") >= 2 else ""
-        key = self._granted.get(key_id) or self._current().get(key_id)
-        # Compared in constant time, also where no such key is known: the time taken tells nothing about either.
-        same = hmac.compare_digest(_sha256(token), key.sha256 if key else "0" * 64)
-        if key is None or not same or not self._valid(key):
+        key = self.shown(token)
+        if key is None:
             return "unauthenticated"
         return "ok" if key.allows(scope) else "forbidden"
 
-    def grant(self, name: str, scopes: Sequence[str]) -> str:
+    def shown(self, token: str) -> Key | None:
+        """The key of `token`; None where it is none of ours, or was revoked, or has expired."""
+        key = self.valid(token.split("_", 2)[1] if token.count("_") >= 2 else "")
+        # Compared in constant time, also where no such key is known: the time taken tells nothing about either.
+        same = hmac.compare_digest(_sha256(token), key.sha256 if key else "0" * 64)
+        return key if same else None
+
+    def valid(self, key_id: str) -> Key | None:
+        """The key of that id, as long as it opens something."""
+        key = self._granted.get(key_id) or self._current().get(key_id)
+        return key if key is not None and self._valid(key) else None
+
+    def grant(self, name: str, scopes: Sequence[str], teams: Sequence[str] = ()) -> str:
         """The token of a key that lives in this process only, such as that of the other commands on this machine."""
-        token, key = _made(name, scopes, self._now(), None)
+        token, key = _made(name, scopes, self._now(), None, teams)
         self._granted[key.id] = key
         return token
 
@@ -143,6 +167,7 @@ def _key(value: dict[str, Any]) -> Key:
         created=_moment(value["created"]),
         sha256=value["sha256"].lower(),
         expires=_moment(expires) if expires else None,
+        teams=_teams(value.get("teams", ()), value["scopes"]),
     )
 
 
@@ -153,14 +178,21 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def issue(file: Path, name: str, scopes: Sequence[str], now: datetime, expires: datetime | None = None) -> str:
+def issue(
+    file: Path,
+    name: str,
+    scopes: Sequence[str],
+    now: datetime,
+    expires: datetime | None = None,
+    teams: Sequence[str] = (),
+) -> str:
     """Add a key to the file and answer its token, which is kept nowhere: it is told this once."""
     title = " ".join(name.split())
     if not title or len(title) > NAME_CHARACTERS_MAX or not title.isprintable():
         raise SettingsError(
             f"name {name[:NAME_CHARACTERS_MAX]!r}: give 1 to {NAME_CHARACTERS_MAX} printable characters"
         )
-    token, key = _made(title, scopes, now, expires)
+    token, key = _made(title, scopes, now, expires, teams)
     with _locked(file):
         _write(file, [*load(file), key])
     return token
@@ -177,10 +209,12 @@ def revoke(file: Path, key_id: str) -> Key:
     return gone
 
 
-def _made(name: str, scopes: Sequence[str], now: datetime, expires: datetime | None) -> tuple[str, Key]:
+def _made(
+    name: str, scopes: Sequence[str], now: datetime, expires: datetime | None, teams: Sequence[str]
+) -> tuple[str, Key]:
     key_id = secrets.token_hex(6)
     token = f"tg_{key_id}_{secrets.token_urlsafe(32)}"
-    return token, Key(key_id, name, _scopes(scopes), now, _sha256(token), expires)
+    return token, Key(key_id, name, _scopes(scopes), now, _sha256(token), expires, _teams(teams, scopes))
 
 
 def _scopes(names: Sequence[str]) -> tuple[str, ...]:
@@ -188,6 +222,17 @@ def _scopes(names: Sequence[str]) -> tuple[str, ...]:
     if unknown is not None or not names or isinstance(names, str):
         raise SettingsError(f"scope {unknown or ''!r}: give one or more of {', '.join(SCOPES)}")
     return tuple(scope for scope in SCOPES if scope in names)
+
+
+def _teams(names: Sequence[str], scopes: Sequence[str]) -> tuple[str, ...]:
+    """What shows certain teams only must not open a door, nor what shows everybody's."""
+    if names and not set(scopes) <= {"read", "edit"}:
+        raise SettingsError(f"teams go with the scopes read and edit alone, not with {', '.join(scopes)}")
+    wrong = next((name for name in names if not 0 < len(name) <= TEAM_CHARACTERS_MAX or not name.isprintable()), None)
+    if wrong is not None or len(names) > TEAMS_MAX or isinstance(names, str):
+        told = f"team {(wrong or '')[:TEAM_CHARACTERS_MAX]!r}" if wrong is not None else f"{len(names)} teams"
+        raise SettingsError(f"{told}: give at most {TEAMS_MAX} of 1 to {TEAM_CHARACTERS_MAX} printable characters")
+    return tuple(dict.fromkeys(names))
 
 
 def _sha256(token: str) -> str:
@@ -255,12 +300,15 @@ def gatekeeper(keys: Keys | None, listen_host: str, scope: str) -> Gatekeeper:
     def verdict(authorization: str | None) -> Verdict:
         if authorization is None:
             return "ok" if open_to_all else "unauthenticated"
-        if keys is None:
-            return "unauthenticated"
-        kind, _, rest = authorization.strip().partition(" ")
-        return keys.verify(rest.strip() if kind.lower() == "bearer" else authorization.strip(), scope)
+        return "unauthenticated" if keys is None else keys.verify(token_of(authorization), scope)
 
     return verdict
+
+
+def token_of(authorization: str) -> str:
+    """The token of `Bearer TOKEN`, or a bare one."""
+    kind, _, rest = authorization.strip().partition(" ")
+    return rest.strip() if kind.lower() == "bearer" else authorization.strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -341,8 +341,11 @@ def key_add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what the key is for.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="ingest (send calls), read, gateway (ask models), or admin (all); may be repeated."),
+        typer.Option(help="ingest (send calls), read, edit, gateway (ask models), or admin (all); may be repeated."),
     ],
+    team: Annotated[
+        list[str] | None, typer.Option(help="With read or edit: shows this team's calls only; may be repeated.")
+    ] = None,
     days: Annotated[int | None, typer.Option(help="Expires after so many days; never, if not given.", min=1)] = None,
     as_json: AsJson = False,
     store: Store = None,
@@ -354,7 +357,7 @@ def key_add(
     """
     settings, now = _settings(config, store=store), app.now()
     expires = now + timedelta(days=min(days, 36500)) if days else None
-    token = access.issue(settings.keys_file, name, scope, now, expires)
+    token = access.issue(settings.keys_file, name, scope, now, expires, team or [])
     if as_json:
         _print_json({"token": token, "file": str(settings.keys_file)})
     else:
@@ -371,7 +374,10 @@ def key_list(as_json: AsJson = False, store: Store = None, config: Config = None
     else:
         for each in keys:
             until = f"expires {each.expires:%Y-%m-%d}" if each.expires else "does not expire"
-            line = f"{each.id}  {','.join(each.scopes):<18}  since {each.created:%Y-%m-%d}, {until}  {each.name}"
+            teams = f" of {', '.join(each.teams)}" if each.teams else ""
+            line = (
+                f"{each.id}  {','.join(each.scopes) + teams:<18}  since {each.created:%Y-%m-%d}, {until}  {each.name}"
+            )
             print(line)  # noqa: T201
 
 
