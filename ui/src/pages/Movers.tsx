@@ -1,41 +1,18 @@
 // What a change of the cost is made of: by each dimension, whose cost moved most since the period before. The parts of
 // one dimension add up to the whole change.
 import { useSeries } from "../answers";
-import { money, labelled, share } from "../format";
+import { money, share } from "../format";
 import { Select } from "../parts/Choice";
 import { narrow } from "../parts/Filters";
 import { Answered, Panel } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { choice } from "../place";
 import { before, current } from "../range";
-import type { Series, Value } from "../types";
-
-export interface Mover {
-  name: string;
-  value: string | null;
-  is: number;
-  was: number;
-  moved: number;
-}
+import { type Mover, moved } from "./Moves";
 
 const DIMENSIONS = ["team", "model", "response_model", "provider", "service", "feature", "customer", "project", "environment", "operation", "user_id", "prompt_name", "prompt_version"];
 const OTHERWISE = "team";
 const ROWS = 500;
-
-/** Whose cost moved, the largest move first; unknown costs are in neither period. */
-export function moved(is: Series, was: Series, by: string): Mover[] {
-  const found = new Map<string | null, Mover>();
-  const entry = (label: string | null) => {
-    let mover = found.get(label);
-    if (!mover) found.set(label, (mover = { name: labelled(label), value: label, is: 0, was: 0, moved: 0 }));
-    return mover;
-  };
-  for (const row of is.rows) entry((row[by] as string | null) ?? null).is += (row["cost_usd"] as Value) ?? 0;
-  for (const row of was.rows) entry((row[by] as string | null) ?? null).was += (row["cost_usd"] as Value) ?? 0;
-  const movers = [...found.values()];
-  for (const mover of movers) mover.moved = mover.is - mover.was;
-  return movers.sort((a, b) => Math.abs(b.moved) - Math.abs(a.moved));
-}
 
 export function Movers() {
   const range = current();
@@ -47,13 +24,13 @@ export function Movers() {
   return (
     <Panel title="What changed" note={`cost against ${before(range).title}`} actions={<Select name="movers" label="by" options={options} otherwise={OTHERWISE} />}>
       <Answered answer={is} height={250} empty={(series) => series.rows.length === 0}>
-        {(series) => (was.data && !was.stale ? <Moves movers={moved(series, was.data, by)} by={by} /> : <div style={{ minHeight: "250px" }} />)}
+        {(series) => (was.data && !was.stale ? <Sum movers={moved(series, was.data, by)} by={by} /> : <div style={{ minHeight: "250px" }} />)}
       </Answered>
     </Panel>
   );
 }
 
-function Moves({ movers, by }: { movers: Mover[]; by: string }) {
+function Sum({ movers, by }: { movers: Mover[]; by: string }) {
   const total = movers.reduce((sum, mover) => sum + mover.moved, 0);
   const most = movers.reduce((size, mover) => Math.max(size, Math.abs(mover.moved)), 0);
   const first = movers[0];
