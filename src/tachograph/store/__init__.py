@@ -15,10 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from tachograph.annotation import Annotation
 from tachograph.call import Call
 from tachograph.series import Series
+from tachograph.store import annotating, points, questions
 from tachograph.store import ask as asking
-from tachograph.store import points, questions
 from tachograph.store.conditions import DIMENSIONS, Where
 from tachograph.store.engine import Engine, Limits
 from tachograph.store.errors import InUse, StoreError, Unknown
@@ -118,6 +119,20 @@ class Store:
     def reported(self, since: datetime, until: datetime) -> list[dict[str, Any]]:
         """What services reported about themselves in that time. See `store.points`."""
         return points.reported(self.engine, since, until)
+
+    def annotate(self, annotation: Annotation) -> None:
+        """Keep it; in place of the one of the same id, where there is one."""
+        with self._writer.whole.guarded():
+            annotating.annotate(self.engine, annotation)
+
+    def annotations(self, since: datetime, until: datetime) -> list[Annotation]:
+        """Those with since <= at < until, oldest first."""
+        return annotating.in_range(self.engine, since, until)
+
+    def forget(self, annotation_id: str) -> bool:
+        """Forget an annotation; whether there was one."""
+        with self._writer.whole.guarded():
+            return annotating.forget(self.engine, annotation_id)
 
     def sightings(self, call_id: str) -> list[Call]:
         """The other sightings of that call, whichever of them counts."""

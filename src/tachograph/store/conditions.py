@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tachograph.call import BY_NAME, COLUMNS, Column, Kind, typed
+from tachograph.call import BY_NAME, COLUMNS, EPOCH, Column, Kind, typed
 from tachograph.store.errors import Unknown
 from tachograph.store.schema import element_type
 
@@ -43,8 +43,21 @@ def microseconds(moment: datetime) -> int:
     """Since 1970, exactly. ValueError for a time without a zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone: write it with one, such as Z")
-    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment.astimezone(UTC) - EPOCH
     return (since.days * 86400 + since.seconds) * 10**6 + since.microseconds
+
+
+def moment(since_epoch_us: int) -> datetime:
+    """The time so many microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=since_epoch_us)
+
+
+def hex_id(text: str, what: str) -> str:
+    """An id as 32 hex digits. ValueError for what is none."""
+    plain = text.replace("-", "").lower()
+    if len(plain) != 32 or not set(plain) <= set("0123456789abcdef"):
+        raise ValueError(f"{text[:60]!r} is no {what} id: 32 hex digits are")
+    return plain
 
 
 def check_dimension(name: str) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from tachograph.call import COLUMNS, Call
 from tachograph.flow.batch import SCHEMA, from_batch
-from tachograph.store.conditions import Parameters, Where, check_dimension, conditions, microseconds
+from tachograph.store.conditions import Parameters, Where, check_dimension, conditions, hex_id, microseconds, moment
 from tachograph.store.engine import DATABASE, Engine
 from tachograph.store.rollups import ROLLUPS
 
@@ -56,9 +56,7 @@ class Stats:
 
 def call_by_id(engine: Engine, call_id: str) -> Call | None:
     """The call of that id (32 hex digits), or None. ValueError for what is no id."""
-    plain = call_id.replace("-", "").lower()
-    if len(plain) != 32 or not set(plain) <= set("0123456789abcdef"):
-        raise ValueError(f"{call_id[:60]!r} is no call id: 32 hex digits are")
+    plain = hex_id(call_id, "call")
     wanted = "WHERE call_id = toFixedString(unhex({id:String}), 16) LIMIT 1"
     found = _calls(engine.arrow(f"SELECT {_FIELDS} FROM calls {wanted}", {"id": plain}))
     return found[0] if found else None
@@ -213,8 +211,8 @@ def stats(engine: Engine) -> Stats:
     return Stats(
         calls=counted,
         repeated_sightings=repeated,
-        oldest=None if empty else _moment(oldest),
-        newest=None if empty else _moment(newest),
+        oldest=None if empty else moment(oldest),
+        newest=None if empty else moment(newest),
         tables=tuple(TableStats(*row) for row in sizes),
     )
 
@@ -227,7 +225,3 @@ def column_bytes(engine: Engine, table: str = "calls") -> list[tuple[str, int]]:
         {"database": DATABASE, "table": table},
     )
     return [(name, size) for name, size in rows]
-
-
-def _moment(since_epoch_us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since_epoch_us)
