@@ -1,0 +1,59 @@
+// The price rows of one model, with the days on which each began and ended.
+import { type Answer, useAnswer } from "../answers";
+import { address } from "../api";
+import { Code } from "../parts/Code";
+import { Select } from "../parts/Choice";
+import { Answered, Panel } from "../parts/Panel";
+import { type Column, Table } from "../parts/Table";
+import { choice, set } from "../place";
+import type { Models, PriceRow, Prices as Answered_ } from "../types";
+import { PRICE_FILE } from "./ModelsUnpriced";
+import { type Named, days, named, partsOf, priceable, rateTitle, written } from "./ModelsRates";
+
+export function Prices({ models }: { models: Answer<Models> }) {
+  const known = priceable(models.data?.models ?? []);
+  const chosen = named(choice("price", "")) ?? known[0] ?? null;
+  const options = [...known, ...(chosen && !known.some((each) => written(each) === written(chosen)) ? [chosen] : [])].map((each) => ({ value: written(each), title: `${each.model} · ${each.provider}` }));
+  const answer = useAnswer<Answered_>(chosen ? address("prices", { provider: chosen.provider, model: chosen.model }) : null);
+  const pick = chosen && <Select name="price" label="Model" options={options} otherwise={written(chosen)} onChoose={(value) => set({ price: value })} />;
+  return (
+    <div class="anchor" id="prices">
+      <Panel title="Prices" note="a call is priced by the row that was in force when it started" wide actions={pick}>
+        {chosen ? (
+          <Answered answer={answer} height={160} empty={(prices) => prices.rows.length === 0} nothing={<Unknown model={chosen} fix={answer.data?.fix ?? null} />}>
+            {(prices) => <Table caption={`Prices of ${chosen.model} at ${chosen.provider}`} rows={prices.rows} rowKey={(row) => row.price_id} columns={columns(prices.rows)} rowClass={(row) => (row.in_force ? "in-force" : undefined)} />}
+          </Answered>
+        ) : (
+          !models.loading && <p class="nothing">No model answered in this range: choose a longer one.</p>
+        )}
+      </Panel>
+    </div>
+  );
+}
+
+function Unknown({ model, fix }: { model: Named; fix: string | null }) {
+  return (
+    <div class="unpriced-one">
+      <p>
+        Nothing says what <b>{model.model}</b> costs at {model.provider}. {fix && PRICE_FILE}
+      </p>
+      {fix && <Code text={fix} label={`Price of ${model.model} for the price file`} />}
+    </div>
+  );
+}
+
+function columns(rows: PriceRow[]): Column<PriceRow>[] {
+  return [
+    { key: "state", title: "", cell: (row) => (row.in_force ? <span class="tag good">in force</span> : <span class="muted">{row.since && Date.parse(row.since) > Date.now() ? "not yet" : "past"}</span>) },
+    { key: "since", title: "from", cell: (row) => days(row.since, "since ever") },
+    { key: "until", title: "to", cell: (row) => days(row.until, "open end") },
+    ...partsOf(rows).map<Column<PriceRow>>((part) => ({
+      key: part,
+      title: rateTitle(part),
+      number: true,
+      cell: (row) => (row.rates[part] === undefined ? <span class="muted">–</span> : `$${row.rates[part]}`),
+    })),
+    { key: "source", title: "from where", cell: (row) => <span class="muted">{row.source}</span> },
+    { key: "price_id", title: "name of the row", cell: (row) => <code>{row.price_id}</code> },
+  ];
+}

@@ -1,0 +1,59 @@
+// Words and order for the rates of a price row, and the names of models that may have one.
+import { day } from "../range";
+import type { ModelVersion, PriceRow } from "../types";
+
+export interface Named {
+  provider: string;
+  model: string;
+}
+
+const TITLES: Record<string, string> = {
+  input_uncached: "input",
+  cache_read: "cache read",
+  cache_write_5m: "cache write, 5 min",
+  cache_write_1h: "cache write, 1 h",
+  cache_write_other: "cache write",
+  output_visible: "output",
+  output_reasoning: "reasoning",
+};
+const ORDER = Object.keys(TITLES);
+
+export function rateTitle(part: string): string {
+  return TITLES[part] ?? part.replaceAll("_", " ");
+}
+
+/** The parts that any of the rows has a rate for, the usual ones first. */
+export function partsOf(rows: PriceRow[]): string[] {
+  const place = (part: string) => (ORDER.includes(part) ? ORDER.indexOf(part) : ORDER.length);
+  return [...new Set(rows.flatMap((row) => Object.keys(row.rates)))].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+}
+
+/** A provider and a model in one word of the address: a model's own name may hold a slash, a provider's does not. */
+export function written(named: Named): string {
+  return `${named.provider}/${named.model}`;
+}
+
+export function named(text: string): Named | null {
+  const slash = text.indexOf("/");
+  return slash < 1 || slash === text.length - 1 ? null : { provider: text.slice(0, slash), model: text.slice(slash + 1) };
+}
+
+export function nameOf(row: ModelVersion): string | null {
+  return row.model ?? row.response_model ?? row.request_model;
+}
+
+/** The models that were called, the dearest first. */
+export function priceable(rows: ModelVersion[]): Named[] {
+  const costs = new Map<string, number>();
+  for (const row of rows) {
+    const model = nameOf(row);
+    if (model === null) continue;
+    const key = written({ provider: row.provider, model });
+    costs.set(key, (costs.get(key) ?? 0) + (row.cost_usd ?? 0));
+  }
+  return [...costs.entries()].sort((a, b) => b[1] - a[1]).flatMap(([key]) => named(key) ?? []);
+}
+
+export function days(when: string | null, otherwise: string): string {
+  return when === null ? otherwise : day(when);
+}
