@@ -79,6 +79,7 @@ bench: .venv/.ready ## every figure of the README
 	$(PY) -m benchmarks.wire
 	$(PY) -m benchmarks.pricing
 	$(PY) -m benchmarks.store
+	$(PY) -m benchmarks.screens
 	$(PY) -m benchmarks.collector
 	$(PY) -m benchmarks.gateway
 	$(PY) -m benchmarks.outlets

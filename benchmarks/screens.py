@@ -1,0 +1,224 @@
+"""The screens' figures: how soon a page can be used with 20 million stored calls, and what ten readers cost the doors.
+
+    python -m benchmarks.screens [--rows 20000000] [--loads 5] [--doors-seconds 10]
+
+Needs Chromium (`apt install chromium`).
+  paint    from the request for the page to the first paint that has something on it
+  usable   from there to the moment when no part of the page waits for an answer any more
+  answers  what each answer of the API took, as the browser measured it
+Each page is loaded in a fresh browser context, for the last day and for the 30 days of the store; the first load is not
+counted. The doors are loaded with as many spans as they take (benchmarks.collector_load) in windows that alternate:
+nobody looks, ten readers look. A reader asks what an open overview asks (recorded in the browser), again whenever it
+would, and follows the live stream; readers have no screen, since drawing is not the server's work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks import peers
+from benchmarks.collector import Figures, window
+from benchmarks.peers import CannotStart, Collector, asked
+from benchmarks.store import UNTIL_AT, loaded
+
+PAGES = ("/", "/explore", "/calls", "/models", "/people", "/errors", "/health", "/connect")
+SPANS_OF_TIME = {"24h": timedelta(hours=24), "30d": timedelta(days=30)}
+TARGETS = {"usable ms": 500.0, "answers p95 ms": 300.0, "paint ms": 1000.0, "doors": 0.10}
+READERS = 10
+USABLE_SECONDS_MAX = 60.0
+CONNECTIONS = 64
+DOORS_ROUNDS = 6
+
+# Is the page there, and does nothing on it wait?
+SETTLED = """() => document.querySelector('.side') !== null
+    && document.querySelector('.waiting, [aria-busy="true"]') === null
+    && performance.getEntriesByType('paint').length > 0"""
+TIMES = """() => ({
+    paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null,
+    answers: performance.getEntriesByType('resource').filter(each => each.name.includes('/api/v1/')
+        && !/stream|pulse/.test(each.name)).map(each => [each.name.replace(location.origin, ''), each.duration])})"""
+
+
+@dataclass
+class Page:
+    """What the loads of one page took, in milliseconds. answers: by the address asked."""
+
+    paint: list[float] = field(default_factory=list)
+    usable: list[float] = field(default_factory=list)
+    answers: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def all_answers(self) -> list[float]:
+        """Of whatever address."""
+        return [took for each in self.answers.values() for took in each]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--loads", type=int, default=5, help="loads of each page that count")
+    parser.add_argument(
+        "--doors-seconds", type=float, default=10.0, help="length of a window of load; 0: only the pages"
+    )
+    told = parser.parse_args()
+    store = loaded(told.rows)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screens-", dir=peers.DATA)))
+        shutil.copytree(store, folder / "data")  # what the doors take in shall not be there next time
+        collector = stack.enter_context(peers.tachograph(folder))
+        browser = stack.enter_context(chromium())
+        pages(browser, collector, told.rows, told.loads)
+        if told.doors_seconds:
+            doors(browser, collector, told.doors_seconds, folder)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a screen."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        raise CannotStart("chromium is not installed: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def pages(browser: Browser, collector: Collector, rows: int, loads: int) -> None:
+    """Every page, for the last day and for 30 days."""
+    origin = collector.api.removesuffix("/api/v1")
+    print(f"{rows:,} calls; {loads} loads of each page; milliseconds, median (slowest)\n")
+    print(f"{'page':12}{'range':>6}{'paint':>14}{'usable':>16}{'answers p50':>14}{'p95':>8}{'asks':>6}  slowest answer")
+    every: dict[str, list[Page]] = {name: [] for name in SPANS_OF_TIME}
+    for name, span in SPANS_OF_TIME.items():
+        for path in PAGES:
+            query = f"?since={stamp(UNTIL_AT - span)}&until={stamp(UNTIL_AT)}"
+            page = measured(browser, origin + path + query, loads)
+            every[name].append(page)
+            show(path, name, page)
+    for name, found in every.items():
+        usable = max(statistics.median(page.usable) for page in found)
+        answers = percentile([took for page in found for took in page.all_answers], 0.95)
+        paint = max(statistics.median(page.paint) for page in found)
+        print(
+            f"\n{name}: slowest page usable after {usable:.0f} ms {verdict(usable <= TARGETS['usable ms'])}, "
+            f"p95 of answers {answers:.0f} ms {verdict(answers <= TARGETS['answers p95 ms'])}, "
+            f"first paint {paint:.0f} ms {verdict(paint <= TARGETS['paint ms'])}"
+        )
+
+
+def stamp(moment: Any) -> str:
+    return str(moment.isoformat().replace("+00:00", "Z"))
+
+
+def measured(browser: Browser, address: str, loads: int) -> Page:
+    """One page, loaded so many times and once before."""
+    page = Page()
+    for number in range(loads + 1):
+        times, usable = loaded_once(browser, address)
+        if number == 0:
+            continue
+        page.paint.append(times["paint"] or usable)
+        page.usable.append(usable)
+        for asked_for, took in times["answers"]:
+            page.answers.setdefault(asked_for, []).append(took)
+    return page
+
+
+def loaded_once(browser: Browser, address: str) -> tuple[dict[str, Any], float]:
+    with contextlib.closing(browser.new_context(viewport={"width": 1440, "height": 900})) as context:
+        opened = context.new_page()
+        opened.goto(address, wait_until="commit")
+        opened.wait_for_function(SETTLED, timeout=USABLE_SECONDS_MAX * 1000, polling="raf")
+        usable = float(opened.evaluate("performance.now()"))
+        return opened.evaluate(TIMES), usable
+
+
+def show(path: str, name: str, page: Page) -> None:
+    answers = page.all_answers
+    slowest = max(page.answers, key=lambda each: statistics.median(page.answers[each]), default="")
+    took = statistics.median(page.answers[slowest]) if slowest else 0.0
+    print(
+        f"{path:12}{name:>6}{statistics.median(page.paint):>8.0f} ({max(page.paint):.0f})"
+        f"{statistics.median(page.usable):>10.0f} ({max(page.usable):.0f})"
+        f"{percentile(answers, 0.5):>12.0f}{percentile(answers, 0.95):>10.0f}{len(page.answers):>6}"
+        f"  {took:.0f} ms {slowest[:110]}"
+    )
+
+
+def percentile(values: Sequence[float], level: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(level * len(values)))] if values else 0.0
+
+
+def doors(browser: Browser, collector: Collector, seconds: float, folder: Path) -> None:
+    """What the doors take while nobody looks, and while ten readers do: windows that alternate."""
+    origin = collector.api.removesuffix("/api/v1")
+    times, _ = loaded_once(browser, origin + "/")
+    asks = [address for address, _ in times["answers"] if "session" not in address]
+    questions = folder / "questions.json"
+    questions.write_text(json.dumps(asks))
+    alone, looked_at = Figures("nobody looks"), Figures(f"{READERS} readers")
+    window(Figures(""), collector, seconds, CONNECTIONS)
+    answers: list[float] = []
+    for _ in range(DOORS_ROUNDS // 2):
+        window(alone, collector, seconds, CONNECTIONS)
+        with readers(origin, questions) as found:
+            window(looked_at, collector, seconds, CONNECTIONS)
+        answers += found
+    print(f"\nthe doors, {seconds:.0f} s a window; a reader asks {len(asks)} questions, again and again\n")
+    print(f"{'':16}{'stored/s':>10}{'per CPU-s':>12}{'ack p50 ms':>12}{'p99 ms':>10}")
+    rates = {}
+    for figures in (alone, looked_at):
+        acks = sorted(figures.acks_ms) or [0.0]
+        rates[figures.name] = figures.stored / figures.seconds
+        print(
+            f"{figures.name:16}{rates[figures.name]:>10,.0f}{figures.rate:>12,.0f}"
+            f"{acks[len(acks) // 2]:>12,.0f}{acks[len(acks) * 99 // 100]:>10,.0f}"
+        )
+    slower = 1 - rates[looked_at.name] / rates[alone.name]
+    print(f"\nwith {READERS} readers the doors store {slower:.1%} less {verdict(slower <= TARGETS['doors'])}")
+    print(f"answers to the readers meanwhile: {len(answers)}, p50 {percentile(answers, 0.5):.0f} ms, ", end="")
+    print(f"p95 {percentile(answers, 0.95):.0f} ms")
+    for note in dict.fromkeys(alone.notes + looked_at.notes):
+        print(f"  {note}")
+    print(f"  {asked(collector.api + '/health')['store']['calls']:,} calls in the end")
+
+
+@contextlib.contextmanager
+def readers(origin: str, questions: Path) -> Iterator[list[float]]:
+    """Ten readers in one process, until the end of the block; how long their answers took, afterwards."""
+    took: list[float] = []
+    command = [sys.executable, "-m", "benchmarks.screens_readers", origin, str(questions), "--readers", str(READERS)]
+    process = subprocess.Popen(command, cwd=peers.ROOT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    try:
+        yield took
+        said, _ = process.communicate("", timeout=60)  # its standard input is closed: it stops and says what it saw
+        took += json.loads(said)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def verdict(reached: bool) -> str:
+    return "(reached)" if reached else "(MISSED)"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except CannotStart as reason:
+        sys.exit(str(reason))
