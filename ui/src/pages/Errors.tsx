@@ -1,5 +1,74 @@
+// What fails: whose fault it is, who is hit, and how near the limits are.
+import { useSeries } from "../answers";
+import { narrowedTo, useSeriesWhere } from "../conditions";
+import { exact, share } from "../format";
 import { Bar } from "../parts/Bar";
+import { Figure } from "../parts/Figure";
+import { Answered } from "../parts/Panel";
+import { href } from "../place";
+import { before, current } from "../range";
+import "../style/errors.css";
+import type { Series, Value } from "../types";
+import { Ended } from "./ErrorsEnded";
+import { Headroom } from "./ErrorsHeadroom";
+import { Hit } from "./ErrorsHit";
+import { Newest } from "./ErrorsNewest";
+import { Course } from "./ErrorsOverTime";
+import { Failures } from "./ErrorsWhose";
 
 export function Errors() {
-  return <Bar title="Errors" />;
+  const failed = narrowedTo("outcome", "error");
+  return (
+    <>
+      <Bar title="Errors" />
+      <div class="grid errors">
+        <State />
+        {failed === null ? (
+          <p class="panel nothing">
+            The filter on the outcome leaves out every error. <a href={href("/errors", { where: null })}>Remove the filters</a>
+          </p>
+        ) : (
+          <>
+            <Course failed={failed} />
+            <Failures failed={failed} />
+            <Hit />
+            <Newest failed={failed} />
+          </>
+        )}
+        <Headroom />
+        <Ended />
+      </div>
+    </>
+  );
+}
+
+const MEASURES = ["errors", "error_rate", "calls", "retries"];
+
+function State() {
+  const now = useSeries({ measure: MEASURES });
+  const was = useSeries({ measure: MEASURES, range: before(current()) });
+  const limited = useSeriesWhere({ measure: ["calls"] }, narrowedTo("error_type", "rate_limited"));
+  const limitedBefore = useSeriesWhere({ measure: ["calls"], range: before(current()) }, narrowedTo("error_type", "rate_limited"));
+  const of = (series: Series | null, name: string) => (series?.rows[0]?.[name] as Value | undefined) ?? null;
+  const earlier = was.stale ? null : was.data;
+  const both = (name: string) => ({ value: of(now.data, name), ...(earlier ? { was: of(earlier, name) } : {}) });
+  return (
+    <Answered answer={now} height={90} empty={(series) => !series.rows[0]?.["calls"]}>
+      {() => (
+        <div class="figures">
+          <Figure title="Error rate" unit="1" {...both("error_rate")} more="bad" beside={`before: ${share(of(earlier, "error_rate"))}`} meaning="errors by calls" />
+          <Figure title="Errors" unit="calls" {...both("errors")} more="bad" beside={`of ${exact(of(now.data, "calls"))} calls`} />
+          <Figure
+            title="Rate limited"
+            unit="calls"
+            value={of(limited.data, "calls") ?? 0}
+            {...(limitedBefore.data && !limitedBefore.stale ? { was: of(limitedBefore.data, "calls") ?? 0 } : {})}
+            more="bad"
+            beside="refused for too many requests or tokens"
+          />
+          <Figure title="Retries" unit="calls" {...both("retries")} more="bad" beside="attempts after the first" />
+        </div>
+      )}
+    </Answered>
+  );
 }

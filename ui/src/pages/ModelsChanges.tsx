@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { type Answer, filters } from "../answers";
 import { TimeChart } from "../charts/TimeChart";
-import { ofLabels } from "../charts/lines";
+import { type Lines, ofLabels } from "../charts/lines";
 import { instead, useSeriesWhere } from "../conditions";
 import { inUnit, share, signed } from "../format";
 import { Select, Tabs } from "../parts/Choice";
@@ -119,7 +119,7 @@ function Sides({ lines, changed, seconds }: { lines: Compared[]; changed: Versio
         rows={lines}
         rowKey={(line) => line.name}
         columns={[
-          { key: "title", title: "", cell: (line) => line.title },
+          { key: "title", title: "figure", cell: (line) => line.title },
           { key: "before", title: `${hours} before`, meaning: changed.before, number: true, cell: (line) => inUnit(line.before, line.unit) },
           { key: "after", title: `${hours} after`, meaning: changed.after, number: true, cell: (line) => inUnit(line.after, line.unit) },
           { key: "moved", title: "change", number: true, cell: (line) => <span class={mood(line) || "muted"}>{signed(line.moved)}</span> },
@@ -138,6 +138,13 @@ const COURSES = [
   { value: "calls", title: "Calls" },
 ];
 
+/** Dollars by call are no sum: where there are no calls, nothing is known. */
+function drawn(series: Series): Lines {
+  const measure = Object.keys(series.measures)[0] ?? "calls";
+  const mean = measure === "cost_per_call_usd" ? { ...series, measures: { [measure]: "USD by call" } } : series;
+  return ofLabels(mean, measure);
+}
+
 interface CourseProperties {
   changed: VersionChange;
   since: string;
@@ -150,7 +157,7 @@ function Course({ changed, since, until, seconds }: CourseProperties) {
   const range: Range = { since, until, seconds, live: false, title: "" };
   const where = instead(instead(filters(), "provider", changed.provider), "request_model", changed.request_model).filter((each) => !each.startsWith("response_model="));
   const answer = useSeriesWhere({ measure: [measure], by: ["response_model"], step: step(range, 60), range }, where);
-  const lines = useMemo(() => (answer.data ? ofLabels(answer.data, Object.keys(answer.data.measures)[0] ?? measure) : null), [answer.data]);
+  const lines = useMemo(() => (answer.data ? drawn(answer.data) : null), [answer.data]);
   const title = COURSES.find((each) => each.value === measure)?.title ?? measure;
   const marks = useMemo(() => [{ at: Date.parse(changed.at) / 1000, text: changed.after, kind: "model" }], [changed]);
   return (

@@ -44,7 +44,7 @@ function Unknown({ model, fix }: { model: Named; fix: string | null }) {
 
 function columns(rows: PriceRow[]): Column<PriceRow>[] {
   return [
-    { key: "state", title: "", cell: (row) => (row.in_force ? <span class="tag good">in force</span> : <span class="muted">{row.since && Date.parse(row.since) > Date.now() ? "not yet" : "past"}</span>) },
+    { key: "state", title: "state", cell: (row) => (row.in_force ? <span class="tag good">in force</span> : <span class="muted">{row.since && Date.parse(row.since) > Date.now() ? "not yet" : "past"}</span>) },
     { key: "since", title: "from", cell: (row) => days(row.since, "since ever") },
     { key: "until", title: "to", cell: (row) => days(row.until, "open end") },
     ...partsOf(rows).map<Column<PriceRow>>((part) => ({

@@ -1,0 +1,70 @@
+// Errors over time: stacked by what they differ in, or as a rate against the period before.
+import { useMemo } from "preact/hooks";
+import { useSeries } from "../answers";
+import { TimeChart } from "../charts/TimeChart";
+import { ofLabels, ofMeasures } from "../charts/lines";
+import { useMarks } from "../charts/marks";
+import { useSeriesWhere } from "../conditions";
+import { Tabs } from "../parts/Choice";
+import { narrow } from "../parts/Filters";
+import { Answered, Panel } from "../parts/Panel";
+import { choice } from "../place";
+import { before, current, step } from "../range";
+import { together } from "./ErrorsCounts";
+
+export const SPLITS = [
+  { value: "error_type", title: "Kind" },
+  { value: "provider", title: "Provider" },
+  { value: "model", title: "Model" },
+  { value: "response_model", title: "Version" },
+];
+export const GOOD = <p class="nothing good">No errors in this range.</p>;
+
+export function Course({ failed }: { failed: string[] }) {
+  const shown = choice("shown", "count");
+  const options = [
+    { value: "count", title: "Count" },
+    { value: "rate", title: "Rate" },
+  ];
+  const actions = (
+    <>
+      <Tabs name="shown" label="Count or rate" options={options} otherwise="count" />
+      {shown === "count" && <Tabs name="by" label="Errors by" options={SPLITS} otherwise="error_type" />}
+    </>
+  );
+  return (
+    <Panel title="Over time" note={shown === "rate" ? `errors by calls, against ${before(current()).title}` : ""} wide actions={actions}>
+      {shown === "rate" ? <Rate /> : <Count failed={failed} />}
+    </Panel>
+  );
+}
+
+function Count({ failed }: { failed: string[] }) {
+  const by = choice("by", "error_type");
+  const marks = useMarks();
+  const answer = useSeriesWhere({ measure: ["errors"], by: [by], step: step(current()) }, failed);
+  const lines = useMemo(() => (answer.data ? ofLabels(answer.data, "errors") : null), [answer.data]);
+  return (
+    <Answered answer={answer} height={260} empty={(series) => series.rows.length === 0} nothing={GOOD}>
+      {(series) => lines && <TimeChart lines={lines} unit="calls" title={`Errors by ${series.by.join()}`} stacked marks={marks} onPick={(name) => narrow(by, name === "(unknown)" ? null : name === "(none)" ? "" : name)} />}
+    </Answered>
+  );
+}
+
+function Rate() {
+  const range = current();
+  const marks = useMarks();
+  const question = { measure: ["error_rate"], step: step(range, 80) };
+  const is = useSeries(question);
+  const was = useSeries({ ...question, range: before(range) });
+  const lines = useMemo(() => {
+    if (!is.data) return null;
+    const earlier = was.data && !was.stale ? ofMeasures(was.data, ["error_rate"]) : null;
+    return together(ofMeasures(is.data, ["error_rate"]), earlier, ["now", "the period before"]);
+  }, [is.data, was.data, was.stale]);
+  return (
+    <Answered answer={is} height={260} empty={(series) => series.rows.length === 0}>
+      {() => lines && <TimeChart lines={lines} unit="1" title="Error rate" marks={marks} />}
+    </Answered>
+  );
+}
