@@ -156,7 +156,9 @@ def api_page() -> Iterator[str]:
     yield "line that says what happened, to what, and what to do; an unknown parameter is refused by name. 503 carries"
     yield "`Retry-After`. A batch is acknowledged when the store has it; the same call sent again counts once."
     for endpoint in ENDPOINTS:
-        yield from ("", f"## {endpoint.method} {endpoint.path}", "", f"{endpoint.summary} Scope: `{endpoint.scope}`.")
+        scope = f"Scope: `{endpoint.scope}`." if endpoint.scope else "Needs no key."
+        whole = " Not for keys of certain teams." if endpoint.whole else ""
+        yield from ("", f"## {endpoint.method} {endpoint.path}", "", f"{endpoint.summary} {scope}{whole}")
         if endpoint.body:
             yield f"Body: `{', '.join(endpoint.body)}`, {next(iter(endpoint.body.values()))['description']}."
         if endpoint.parameters:
@@ -167,8 +169,12 @@ def api_page() -> Iterator[str]:
     yield from ("", "## Who may ask", "")
     yield "On loopback nobody needs a key, and only this machine is answered; pages of other hosts are refused."
     yield "Beyond loopback (`listen`) every request needs `Authorization: Bearer TOKEN` with the scope of its path;"
-    yield "`admin` opens all. `tachograph key add NAME --scope read` prints a token once and keeps its hash;"
-    yield "`tachograph key revoke ID` shuts it out from the next request on."
+    yield "`edit` opens what `read` opens, `admin` opens all. `tachograph key add NAME --scope read` prints a token once"
+    yield "and keeps its hash; `tachograph key revoke ID` shuts it out from the next request on. A key made with"
+    yield "`--team NAME` is given the calls of that team alone, by every path, and nothing that tells of all teams."
+    yield ""
+    yield "A browser signs in with a token and holds a cookie instead (12 hours, `HttpOnly`, `SameSite=Strict`, `Secure`"
+    yield "with TLS); what it changes needs the header `X-Tachograph-CSRF`. Revoking the key ends its sessions."
     yield ""
     yield "`tls_certificate` and `tls_key` encrypt; without them a token can be read on its way, so put the process"
     yield "behind something that encrypts. `tls_client_ca` lets in only clients with a certificate of that authority."

@@ -157,6 +157,8 @@ def test_the_description_is_of_what_is_served(parts: Parts) -> None:
         "/api/v1/calls/{call_id}",
         "/api/v1/health",
         "/api/v1/openapi.json",
+        "/api/v1/pulse",
+        "/api/v1/session",
     } == set(page["paths"])
     call = page["components"]["schemas"]["Call"]
     assert list(call["properties"]) == [column.name for column in COLUMNS] == call["required"]

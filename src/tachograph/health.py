@@ -45,6 +45,9 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("items_refused_total", "reason", "items that were refused for good, by reason"),
     Counter("items_ignored_total", "reason", "items that say nothing about a call, by reason"),
     Counter("api_requests_refused_total", "reason", "requests to the API that were refused, by reason"),
+    Counter(
+        "logins_failed_total", "reason", "logins that were refused: `wrong` tokens, and those `limited` after them"
+    ),
     Counter("otlp_requests_total", "door", "export requests that a door received"),
     Counter("otlp_requests_refused_total", "reason", "export requests that were answered with an error, by reason"),
     Counter("otlp_bytes_total", "door", "bytes of export requests as they came over the wire"),

@@ -17,14 +17,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tachograph.access import Gatekeeper, gatekeeper, is_loopback
+from tachograph.access import is_loopback
 from tachograph.flow import Busy, Refused
 from tachograph.store import StoreError
-from tachograph.web import answers, parameters
+from tachograph.web import answers, entry, parameters
 from tachograph.web.endpoint import Endpoint
 from tachograph.web.endpoints import present
 from tachograph.web.parameters import filters, listed
 from tachograph.web.parts import Data, Parts
+from tachograph.web.scoping import scoped
+from tachograph.web.sharing import Sharing
 
 __all__ = ["Data", "Parts", "application", "filters", "listed"]
 
@@ -34,7 +36,8 @@ def application(parts: Parts) -> Starlette:
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in present(parts):
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    routes = [Route(path, _served(parts, methods), methods=list(methods)) for path, methods in by_path.items()]
+    sharing = Sharing(parts.live.beat)
+    routes = [Route(path, _served(parts, sharing, methods), methods=list(methods)) for path, methods in by_path.items()]
     routes += [Route(path, _shown(parts, answer)) for path, answer in parts.site.routes().items()]
     unknown = {404: _unknown_path, 405: _unknown_path, Exception: _internal}
     served = Starlette(routes=routes, exception_handlers=unknown)
@@ -42,14 +45,21 @@ def application(parts: Parts) -> Starlette:
     return served
 
 
-def _served(parts: Parts, methods: Mapping[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+def _served(
+    parts: Parts, sharing: Sharing, methods: Mapping[str, Endpoint]
+) -> Callable[[Request], Awaitable[Response]]:
     """One path: who may ask, which parameters there are, and every failure as an answer."""
-    keepers = {method: gatekeeper(parts.keys, parts.listen_host, each.scope) for method, each in methods.items()}
 
     async def serve(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        endpoint = methods[method]
-        return _kept_out(parts, request, keepers[method], endpoint.scope) or await _answer(parts, endpoint, request)
+        endpoint = methods["GET" if request.method == "HEAD" else request.method]
+        visitor = entry.visitor(parts, request)
+        refused = _from_elsewhere(parts, request) or entry.kept_out(endpoint, request, visitor)
+        if refused or visitor is None:
+            return refused or answers.unauthenticated()
+        answer = await _answer(scoped(parts, visitor), sharing, endpoint, request)
+        answer.headers.setdefault("cache-control", "no-store")  # it is for this visitor, and of this moment
+        answer.headers.setdefault("x-content-type-options", "nosniff")
+        return answer
 
     return serve
 
@@ -63,11 +73,14 @@ def _shown(parts: Parts, answer: Callable[[Request], Response]) -> Callable[[Req
     return serve
 
 
-async def _answer(parts: Parts, endpoint: Endpoint, request: Request) -> Response:
+async def _answer(parts: Parts, sharing: Sharing, endpoint: Endpoint, request: Request) -> Response:
     """Failures as answers: what the asker did wrong is 400, not here is 404, busy is 503 with Retry-After."""
     try:
         parameters.check(request.query_params, endpoint.parameters)
-        return await endpoint.handler(parts, request)
+        if not endpoint.shared:
+            return await endpoint.handler(parts, request)
+        question = endpoint.path, request.url.query, parts.visitor.teams
+        return await sharing.answer(question, lambda: endpoint.handler(parts, request))
     except Busy as failure:
         return answers.busy(failure)
     except Refused as failure:
@@ -77,16 +90,6 @@ async def _answer(parts: Parts, endpoint: Endpoint, request: Request) -> Respons
         return answers.broken(failure)
     except ValueError as wrong:
         return answers.error(400, "bad_request", str(wrong))
-
-
-def _kept_out(parts: Parts, request: Request, keeper: Gatekeeper, scope: str) -> Response | None:
-    """The answer to somebody who may not ask; None for those who may."""
-    if elsewhere := _from_elsewhere(parts, request):
-        return elsewhere
-    verdict = keeper(request.headers.get("authorization"))
-    if verdict == "unauthenticated":
-        return answers.unauthenticated()
-    return answers.forbidden(scope) if verdict == "forbidden" else None
 
 
 def _from_elsewhere(parts: Parts, request: Request) -> Response | None:

@@ -23,6 +23,8 @@ class Endpoint:
     """answer: schema of a success by its media type; body: of what is sent.
 
     failures: statuses beyond those that any path may answer. optional: the part without which the path is not there.
+    scope: empty for what anybody may. status: of a success. whole: tells of all teams, so not to a key of certain ones.
+    shared: the same question is answered once for all who ask it at the same time.
     """
 
     method: str
@@ -35,3 +37,6 @@ class Endpoint:
     body: Mapping[str, Schema] | None = None
     failures: tuple[int, ...] = ()
     optional: str = ""
+    status: int = 200
+    whole: bool = False
+    shared: bool = False

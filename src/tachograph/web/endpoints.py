@@ -9,7 +9,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tachograph.web import calls, openapi, parameters, questions, schemas, stream
+from tachograph.web import calls, login, openapi, parameters, pulse, questions, schemas, stream
 from tachograph.web.endpoint import Endpoint
 from tachograph.web.parts import Parts
 
@@ -46,6 +46,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             parameters.ROWS,
             parameters.ORDER,
         ),
+        shared=True,
     ),
     Endpoint(
         "GET",
@@ -95,6 +96,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "What became of everything that was accepted.",
         {JSON: schemas.LEDGER},
         optional="ledger",
+        whole=True,
     ),
     Endpoint(
         "GET",
@@ -105,6 +107,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {JSON: schemas.REPORTED},
         (parameters.SINCE, parameters.UNTIL),
         optional="reported",
+        whole=True,
     ),
     Endpoint(
         "GET",
@@ -113,6 +116,43 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "read",
         "Doors, lag, store and every counter.",
         {JSON: schemas.HEALTH},
+        whole=True,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/pulse",
+        pulse.pulse,
+        "read",
+        "That something is new, as server-sent events: `stored`, twice a second at most, and `annotated`.",
+        {"text/event-stream": {"type": "string"}},
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/session",
+        login.shown,
+        "",
+        "Who asks: the role, the name and the teams of the key or the session.",
+        {JSON: schemas.SESSION},
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/session",
+        login.begun,
+        "",
+        "Sign in with the token of a key; the answer sets a cookie. What is changed with that cookie needs `csrf` as "
+        "the header X-Tachograph-CSRF.",
+        {JSON: schemas.SESSION},
+        body={JSON: schemas.TOKEN},
+        failures=(413, 415, 429),
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/v1/session",
+        login.ended,
+        "",
+        "Sign out.",
+        {},
+        status=204,
     ),
     Endpoint(
         "GET",
@@ -130,5 +170,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "The page that Prometheus scrapes.",
         {"text/plain": {"type": "string"}, "application/openmetrics-text": {"type": "string"}},
         optional="metrics",
+        whole=True,
     ),
 )

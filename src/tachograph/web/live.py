@@ -20,6 +20,7 @@ import pyarrow as pa
 from tachograph.call import Call
 from tachograph.flow import Busy
 from tachograph.flow.batch import to_batch
+from tachograph.web.beat import Beat
 
 STREAM_CALLS_MAX = 2000  # waiting for one listener
 # Writing a call as JSON costs 0.1 ms of the interpreter that also takes calls in: a reader shall not slow that down.
@@ -43,6 +44,7 @@ class Live:
         self.stream_calls_max = stream_calls_max
         self.stream_calls_per_second_max = stream_calls_per_second_max
         self.heartbeat_seconds = heartbeat_seconds
+        self.beat = Beat()
         self._listeners_max = listeners_max
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
@@ -50,6 +52,7 @@ class Live:
 
     def publish(self, calls: pa.RecordBatch | Sequence[Call]) -> None:
         """Offer stored calls to all who listen. Never waits; a listener that cannot read a batch is ended."""
+        self.beat.stored()
         listeners = self._listeners
         if not listeners:
             return
@@ -76,6 +79,7 @@ class Live:
 
     def close(self) -> None:
         """End every stream, so that a server which stops need not wait for its listeners. Safe to call twice."""
+        self.beat.close()
         with self._lock:
             self._closed = True
             listeners = self._listeners

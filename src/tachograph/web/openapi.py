@@ -21,7 +21,8 @@ _MEANINGS = {
     403: "the key lacks the scope, or the request comes from a foreign page",
     404: "not here",
     413: "the body is too large",
-    415: "the body is compressed",
+    415: "the body is compressed, or of another type",
+    429: "too many failed: try again after `Retry-After` seconds",
     500: "the store failed, and a person must act",
     503: "try again after `Retry-After` seconds",
 }
@@ -55,16 +56,22 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _name(endpoint),
         "summary": endpoint.summary,
-        "description": f"Scope of the key: {endpoint.scope}.",
+        "description": f"Scope of the key: {endpoint.scope}." if endpoint.scope else "Needs no key.",
         "parameters": [_parameter(parameter) for parameter in endpoint.parameters],
         "responses": {
-            "200": {"description": "as asked", "content": _content(endpoint.answer)},
+            str(endpoint.status): _success(endpoint),
             **{str(status): _failure(status) for status in sorted({*_ANY_PATH, *endpoint.failures})},
         },
     }
+    if not endpoint.scope:
+        operation["security"] = []
     if endpoint.body:
         operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
     return operation
+
+
+def _success(endpoint: Endpoint) -> dict[str, Any]:
+    return {"description": "as asked", **({"content": _content(endpoint.answer)} if endpoint.answer else {})}
 
 
 def _content(by_media_type: Mapping[str, Schema]) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def _failure(status: int) -> dict[str, Any]:
         "description": _MEANINGS[status],
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
-    if status == 503:
+    if status in (429, 503):
         answer["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}}
     if status == 401:
         answer["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}

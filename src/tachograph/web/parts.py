@@ -17,8 +17,11 @@ from tachograph.health import Health
 from tachograph.series import Series
 from tachograph.store import Stats
 from tachograph.store.questions import Place
+from tachograph.web.failures import Failures
 from tachograph.web.live import Live
+from tachograph.web.sessions import Sessions
 from tachograph.web.site import Site
+from tachograph.web.visitor import ANYBODY_HERE, Visitor
 
 # Told the `Accept` of the request, or None: the page and its content type.
 Metrics = Callable[[str | None], tuple[bytes, str]]
@@ -76,7 +79,9 @@ class Parts:
     metrics: the page for Prometheus. reported: what services counted about themselves from one moment to another.
     None: this process has none, and the path is not part of its API.
     doors: name -> address of every door that is open. site: the screens. keys: who may ask.
-    listen_host: where this API listens; on loopback it answers to loopback alone.
+    listen_host: where this API listens; on loopback it answers to loopback alone. tls: whether it is encrypted.
+    sessions: of browsers that signed in; failures: of those that did not.
+    visitor: who asks this time; what a handler is given is narrowed to it.
     """
 
     data: Data
@@ -90,4 +95,8 @@ class Parts:
     doors: Callable[[], Mapping[str, str]] = dict
     site: Site = field(default_factory=Site)
     listen_host: str = "127.0.0.1"
+    tls: bool = False
     keys: Keys | None = None
+    sessions: Sessions = field(default_factory=Sessions)
+    failures: Failures = field(default_factory=Failures)
+    visitor: Visitor = ANYBODY_HERE

@@ -125,6 +125,16 @@ REPORTED = _object(
         }
     }
 )
+SESSION = _object(
+    {
+        "role": {"enum": ["viewer", "editor", "admin", None], "description": "null: nobody who may see anything"},
+        "name": {"type": "string", "description": "of the key"},
+        "teams": {"type": "array", "items": {"type": "string"}, "description": "the only ones it sees; empty: all"},
+        "csrf": {"type": ["string", "null"], "description": "header X-Tachograph-CSRF of what changes something"},
+        "login": {"type": "boolean", "description": "a key must be given before anything is shown"},
+    }
+)
+TOKEN = _object({"token": {"type": "string"}}, description="the token as `tachograph key add` printed it")
 _TABLE = _object({"table": {"type": "string"}, "rows": _COUNT, "bytes_on_disk": _COUNT, "parts": _COUNT})
 _MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
 HEALTH = _object(

@@ -26,7 +26,7 @@ from tachograph.call import EPOCH, Call, to_dict, to_json
 from tachograph.flow import Busy
 from tachograph.flow.batch import from_batch
 from tachograph.store.questions import Place
-from tachograph.web import parameters
+from tachograph.web import entry, parameters
 from tachograph.web.answers import busy
 from tachograph.web.live import Listener, Live, Matching
 from tachograph.web.matching import matching
@@ -48,7 +48,7 @@ async def stream(parts: Parts, request: Request) -> Response:
 
 
 class EventStream(Response):
-    """An answer that goes on until the reader leaves or the server stops.
+    """An answer that goes on until the reader leaves, may no longer read, or the server stops.
 
     Listening begins before the store is asked for what was missed, so that no call falls between the two.
     """
@@ -68,7 +68,7 @@ class EventStream(Response):
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with anyio.create_task_group() as group:
-                group.start_soon(_until_left, receive, group.cancel_scope)
+                group.start_soon(until_left, receive, group.cancel_scope)
                 await self._sent_to(send, listener)
                 group.cancel_scope.cancel()
 
@@ -76,7 +76,7 @@ class EventStream(Response):
         live = self._parts.live
         await _sent(send, [": calls as they are stored\nretry: 2000\n\n"])
         await _sent(send, await self._missed(live.stream_calls_max))
-        while not listener.ended:
+        while not listener.ended and entry.still(self._parts):
             events = await _next(listener, live)
             await _sent(send, events)
             await anyio.sleep(len(events) / live.stream_calls_per_second_max)
@@ -90,7 +90,8 @@ class EventStream(Response):
         return [*map(event, calls), *_dropped(dropped)]
 
 
-async def _until_left(receive: Receive, scope: anyio.CancelScope) -> None:
+async def until_left(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Wait for the reader to leave, and end what is sent to it."""
     while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
