@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -37,7 +37,7 @@ from tachograph.testing import provider_cohere_v1 as cohere_v1
 from tachograph.testing import provider_google as google
 from tachograph.testing import provider_openai as openai
 from tachograph.testing import provider_others as others
-from tachograph.testing.provider_truth import SCENARIOS, Answer, Asked, Scenario, Truth, ticket
+from tachograph.testing.provider_truth import SCENARIOS, Answer, Asked, Played, Scenario, Truth, ticket
 
 __all__ = ["SCENARIOS", "Provider", "Scenario", "Served", "Truth", "answer", "request_body"]
 
@@ -123,32 +123,53 @@ class Provider:
     """The simulated provider as a running server on this machine.
 
     port: 0 takes a free one. first_seconds: before the first piece of an answer. gap_seconds: between its pieces.
+    play: what a request meets that does not say so itself. doors: how many further ports it has (`urls`), since clients
+    tell providers apart by host and port.
     """
 
-    def __init__(self, port: int = 0, *, first_seconds: float = 0.0, gap_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        first_seconds: float = 0.0,
+        gap_seconds: float = 0.0,
+        play: Callable[[Asked], Played | None] | None = None,
+        doors: int = 0,
+    ) -> None:
         self.served: list[Served] = []
         self._lock = threading.Lock()
         self._asked = 0
         self._tickets: set[str] = set()
         self._first_seconds, self._gap_seconds = first_seconds, gap_seconds
-        self._server = _Server(("127.0.0.1", port), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._play = play
+        ports = (port, *(0 for _ in range(doors)))
+        self._servers = [_Server(("127.0.0.1", each), _handler(self)) for each in ports]
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True) for server in self._servers
+        ]
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.urls[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """Every port that it has."""
+        return [f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers]
 
     def start(self) -> Provider:
-        """Serve in a thread of its own."""
-        self._thread.start()
+        """Serve in threads of its own."""
+        for thread in self._threads:
+            thread.start()
         return self
 
     def stop(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     def reset(self) -> None:
         """Forget what was served; ids go on."""
@@ -171,7 +192,10 @@ class Provider:
         text = body.decode("utf-8", "replace")
         seen = self._seen(ticket(text))
         asked = Asked(number=number, path=path, headers=headers, text=text, seen=seen, body=_object(text))
-        given, served = answer(asked)
+        played = self._play(asked) if self._play else None
+        given, served = answer(replace(asked, played=played))
+        if played is not None:
+            given = replace(given, seconds=played.seconds, headers=_instead(given.headers, played.headers))
         if served is not None:
             with self._lock:
                 self.served.append(served)
@@ -184,9 +208,10 @@ class Provider:
                 self._tickets.add(word)
             return before
 
-    def wait(self, piece: int) -> None:
+    def wait(self, given: Answer, piece: int) -> None:
         """Let the time pass that stands before the piece of this number."""
-        seconds = self._gap_seconds if piece else self._first_seconds
+        told = given.seconds or (self._first_seconds, self._gap_seconds)
+        seconds = told[min(piece, len(told) - 1)]
         if seconds:
             time.sleep(seconds)
 
@@ -212,7 +237,7 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             given = provider.take(self.path, headers, body)
             self._begin(given)
             for index, piece in enumerate(given.pieces):
-                provider.wait(index)
+                provider.wait(given, index)
                 self._write(piece, given.streamed)
             if given.cut:
                 self.close_connection = True
@@ -254,6 +279,10 @@ def request_body(handler: BaseHTTPRequestHandler) -> bytes:
     while handler.rfile.readline().strip():
         pass  # trailers
     return bytes(body)
+
+
+def _instead(headers: tuple[tuple[str, str], ...], told: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple({**dict(headers), **dict(told)}.items())
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from typing import Any
 from tachograph.testing.provider_truth import (
     REFUSAL,
     TEXT,
-    TEXT_PIECES,
     THOUGHT,
     THOUGHT_PIECES,
     TOOL_ARGUMENTS,
@@ -23,7 +22,6 @@ from tachograph.testing.provider_truth import (
     Answer,
     Asked,
     Truth,
-    dated,
     digits,
 )
 
@@ -41,7 +39,7 @@ def messages(asked: Asked) -> Answer:
     """`POST /v1/messages`."""
     if asked.fails:
         return error(asked)
-    model = dated(str(asked.body.get("model", "")))
+    model = asked.model
     if not asked.body.get("stream"):
         whole = message(asked, model)
         pieces: tuple[bytes, ...] = (json.dumps(whole).encode(),)
@@ -162,8 +160,7 @@ def _block_deltas(asked: Asked, block: dict[str, Any]) -> Iterator[dict[str, Any
         yield from ({"type": "thinking_delta", "thinking": piece} for piece in THOUGHT_PIECES)
         yield {"type": "signature_delta", "signature": block["signature"]}
     else:
-        pieces = TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES
-        yield from ({"type": "text_delta", "text": piece} for piece in pieces)
+        yield from ({"type": "text_delta", "text": piece} for piece in asked.pieces)
 
 
 def _headers(asked: Asked) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,6 @@ from tachograph.testing import provider_anthropic as anthropic
 from tachograph.testing.provider_truth import (
     REFUSAL,
     TEXT,
-    TEXT_PIECES,
     THOUGHT,
     TOOL_ARGUMENTS,
     TOOL_NAME,
@@ -168,7 +167,7 @@ def _block_events(asked: Asked, block: dict[str, Any]) -> Iterator[tuple[str, di
     elif "reasoningContent" in block:
         yield "contentBlockDelta", {"delta": {"reasoningContent": {"text": THOUGHT}}}
     else:
-        for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
+        for piece in asked.pieces:
             yield "contentBlockDelta", {"delta": {"text": piece}}
     if asked.scenario.breaks is None:
         yield "contentBlockStop", {}

@@ -14,7 +14,6 @@ from typing import Any
 from tachograph.testing.provider_others import cohere_error, cohere_usage
 from tachograph.testing.provider_truth import (
     TEXT,
-    TEXT_PIECES,
     TOOL_ARGUMENTS,
     TOOL_NAME,
     Answer,
@@ -64,7 +63,7 @@ def _lines(asked: Asked) -> Iterator[dict[str, Any]]:
     if "tool_calls" in whole:
         yield going | {"event_type": "tool-calls-generation", "tool_calls": whole["tool_calls"]}
     else:
-        for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
+        for piece in asked.pieces:
             yield going | {"event_type": "text-generation", "text": piece}
     if asked.scenario.breaks is None:
         reason = {"finish_reason": whole["finish_reason"]}

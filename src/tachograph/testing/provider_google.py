@@ -15,7 +15,6 @@ from typing import Any
 from tachograph.testing.provider_truth import (
     REFUSAL,
     TEXT,
-    TEXT_PIECES,
     THOUGHT,
     TOOL_ARGUMENTS,
     TOOL_NAME,
@@ -96,8 +95,7 @@ def _answer(asked: Asked, pieces: tuple[bytes, ...], kind: str | None = None) ->
 def _chunks(asked: Asked) -> Iterator[dict[str, Any]]:
     parts = list(_parts(asked))
     whole_text = parts[-1].get("text") == TEXT
-    pieces = [*parts[:-1], *({"text": piece} for piece in TEXT_PIECES)] if whole_text else parts
-    shown = pieces[:2] if asked.scenario.breaks else pieces
+    shown = [*parts[:-1], *({"text": piece} for piece in asked.pieces)] if whole_text else parts
     for index, piece in enumerate(shown):
         yield _part(asked, [piece], last=asked.scenario.breaks is None and index == len(shown) - 1)
     if asked.scenario.breaks == "error":

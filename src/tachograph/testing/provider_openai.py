@@ -16,7 +16,6 @@ from tachograph.testing.provider_truth import (
     MOMENT_SECONDS,
     REFUSAL,
     TEXT,
-    TEXT_PIECES,
     THOUGHT,
     TOOL_ARGUMENTS,
     TOOL_ARGUMENTS_PIECES,
@@ -24,7 +23,6 @@ from tachograph.testing.provider_truth import (
     Answer,
     Asked,
     Truth,
-    dated,
     digits,
 )
 
@@ -98,7 +96,7 @@ def embeddings(asked: Asked) -> Answer:
     body: dict[str, Any] = {
         "object": "list",
         "data": [{"object": "embedding", "index": i, "embedding": [0.25, -0.5, 0.125]} for i in range(len(texts))],
-        "model": _model(asked),
+        "model": asked.model,
         "usage": {"prompt_tokens": counted, "total_tokens": counted},
     }
     if asked.path.startswith("/mistral"):
@@ -165,7 +163,7 @@ def _deltas(asked: Asked) -> Iterator[dict[str, Any]]:
         for piece in TOOL_ARGUMENTS_PIECES:
             yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
         return
-    for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
+    for piece in asked.pieces:
         yield {"content": piece}
 
 
@@ -183,7 +181,7 @@ def _tool_call(asked: Asked, arguments: str) -> dict[str, Any]:
 
 
 def _chat_head(asked: Asked, response_id: str, kind: str) -> dict[str, Any]:
-    head = {"id": response_id, "object": kind, "created": MOMENT_SECONDS, "model": _model(asked)}
+    head = {"id": response_id, "object": kind, "created": MOMENT_SECONDS, "model": asked.model}
     return head | {"service_tier": "default", "system_fingerprint": "fp_5a1b2c3d4e"}
 
 
@@ -217,7 +215,7 @@ def _response(asked: Asked, response_id: str, status: str) -> dict[str, Any]:
         "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": None,
         "metadata": {},
-        "model": _model(asked),
+        "model": asked.model,
         "output": list(_output_items(asked)) if done else [],
         "parallel_tool_calls": True,
         "temperature": 1.0,
@@ -305,15 +303,15 @@ def _item_events(asked: Asked, index: int, item: dict[str, Any]) -> Iterator[dic
 
 def _text_events(asked: Asked, place: dict[str, Any], part: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"type": "response.content_part.added", "part": part | {"text": ""}} | place
-    for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
+    for piece in asked.pieces:
         yield {"type": "response.output_text.delta", "delta": piece, "logprobs": []} | place
     if asked.scenario.breaks is None:
-        yield {"type": "response.output_text.done", "text": TEXT, "logprobs": []} | place
+        yield {"type": "response.output_text.done", "text": "".join(asked.pieces), "logprobs": []} | place
         yield {"type": "response.content_part.done", "part": part} | place
 
 
 def _whole(asked: Asked, body: dict[str, Any], response_id: str | None) -> Answer:
-    return Answer(pieces=(_json(body),), headers=_headers(asked), response_id=response_id, response_model=_model(asked))
+    return Answer(pieces=(_json(body),), headers=_headers(asked), response_id=response_id, response_model=asked.model)
 
 
 def _stream(asked: Asked, events: tuple[bytes, ...], response_id: str) -> Answer:
@@ -324,7 +322,7 @@ def _stream(asked: Asked, events: tuple[bytes, ...], response_id: str) -> Answer
         streamed=True,
         cut=asked.scenario.breaks == "cut",
         response_id=response_id,
-        response_model=_model(asked),
+        response_model=asked.model,
     )
 
 
@@ -336,10 +334,6 @@ def _headers(asked: Asked) -> tuple[tuple[str, str], ...]:
         ("x-ratelimit-remaining-requests", "9999"),
         ("x-ratelimit-reset-requests", "6ms"),
     )
-
-
-def _model(asked: Asked) -> str:
-    return dated(str(asked.body.get("model", "")))
 
 
 def _json(value: Any) -> bytes:

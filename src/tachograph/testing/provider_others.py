@@ -14,7 +14,6 @@ from typing import Any
 from tachograph.testing.provider_truth import (
     REFUSAL,
     TEXT,
-    TEXT_PIECES,
     TOOL_ARGUMENTS,
     TOOL_NAME,
     Answer,
@@ -68,7 +67,7 @@ def _cohere_events(asked: Asked) -> Iterator[dict[str, Any]]:
 def _cohere_text(asked: Asked) -> Iterator[dict[str, Any]]:
     opened = {"message": {"content": {"type": "text", "text": ""}}}
     yield {"type": "content-start", "index": 0, "delta": opened}
-    for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
+    for piece in asked.pieces:
         yield {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": piece}}}}
     yield {"type": "content-end", "index": 0}
 
@@ -115,7 +114,7 @@ def _ollama_lines(asked: Asked) -> Iterator[dict[str, Any]]:
     if asked.scenario.finish == "tool_calls":
         yield _ollama_head(asked) | {"message": _ollama_message(asked, ""), "done": False}
     else:
-        for piece in TEXT_PIECES[:2] if asked.scenario.breaks else TEXT_PIECES:
+        for piece in asked.pieces:
             yield _ollama_head(asked) | {"message": {"role": "assistant", "content": piece}, "done": False}
     if asked.scenario.breaks == "error":
         yield {"error": REFUSAL}

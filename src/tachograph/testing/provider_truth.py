@@ -129,10 +129,25 @@ _ATTEMPT = re.compile(r"attempt=(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What a request meets where it does not say so itself.
+
+    version: the name that answers; None: as the vendor has it. repeats: how often the text of a stream is said.
+    seconds: how long each piece of the answer takes, the last for all that follow. headers: in place of the vendor's.
+    """
+
+    scenario: Scenario
+    version: str | None = None
+    repeats: int = 1
+    seconds: tuple[float, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """One request as the provider got it. number: how many came before it, plus one. headers: lower-case names.
 
-    seen: its ticket (`ticket:<word>` in its text) came before.
+    seen: its ticket (`ticket:<word>` in its text) came before. played: what it meets, where somebody else decides that.
     """
 
     number: int
@@ -141,10 +156,13 @@ class Asked:
     text: str = ""
     seen: bool = False
     body: dict[str, Any] = field(default_factory=dict)
+    played: Played | None = None
 
     @property
     def scenario(self) -> Scenario:
         """What it asks for; `plain` where it does not say; the request that brings a tool's result is `tools_done`."""
+        if self.played is not None:
+            return self.played.scenario
         named = _ASKED_FOR.search(self.headers.get("x-scenario", "") and f"scenario:{self.headers['x-scenario']}")
         found = named or _ASKED_FOR.search(self.text)
         name = found[1] if found else "plain"
@@ -160,6 +178,18 @@ class Asked:
         return told or self.seen
 
     @property
+    def pieces(self) -> tuple[str, ...]:
+        """The pieces in which a stream brings its text; a stream that breaks brings two."""
+        whole = TEXT_PIECES * (self.played.repeats if self.played else 1)
+        return whole[:2] if self.scenario.breaks else whole
+
+    @property
+    def model(self) -> str:
+        """The name that the vendor answers with, for a model that stands in the body."""
+        asked = str(self.body.get("model", ""))
+        return (self.played.version if self.played else None) or dated(asked)
+
+    @property
     def fails(self) -> bool:
         """Whether it is answered with its scenario's error status."""
         scenario = self.scenario
@@ -168,7 +198,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back. pieces: the body, in the pieces that are sent apart. cut: close without the end of the body."""
+    """What goes back. pieces: the body, in the pieces that are sent apart. cut: close without the end of the body.
+
+    seconds: before each piece, the last for all that follow; none: as the provider was told.
+    """
 
     pieces: tuple[bytes, ...]
     status: int = 200
@@ -176,6 +209,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     streamed: bool = False
     cut: bool = False
+    seconds: tuple[float, ...] = ()
     response_id: str | None = None
     response_model: str | None = None
 
