@@ -1,10 +1,4 @@
 // Conditions as the API takes them, NAME=VALUE, each name once: what a page is narrowed to, and what a part of it adds.
-import { type Answer, type Question, asked, filters, useAnswer } from "./answers";
-import { address } from "./api";
-import { current } from "./range";
-import type { Series } from "./types";
-
-export type Condition = [name: string, value: string | null];
 
 function written(name: string, value: string | null): string {
   return `${name}=${value === null ? "null" : value}`;
@@ -25,17 +19,9 @@ export function within(conditions: string[], name: string, value: string | null)
 
 /** The condition in the place of the one of the same name. */
 export function instead(conditions: string[], name: string, value: string | null): string[] {
-  return [...conditions.filter((each) => !each.startsWith(`${name}=`)), written(name, value)];
+  return [...without(conditions, name), written(name, value)];
 }
 
-/** A question under these conditions alone. null: nothing is asked. */
-export function useSeriesWhere(question: Question, where: string[] | null): Answer<Series> {
-  const range = question.range ?? current();
-  const url = where === null ? null : address("ask", { ...asked({ ...question, where: [] }), where });
-  return useAnswer<Series>(url, range.live);
-}
-
-/** The page's filters and one more condition; null where no call meets both. */
-export function narrowedTo(name: string, value: string | null): string[] | null {
-  return within(filters(), name, value);
+export function without(conditions: string[], name: string): string[] {
+  return conditions.filter((each) => !each.startsWith(`${name}=`));
 }

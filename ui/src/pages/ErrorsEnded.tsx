@@ -1,7 +1,8 @@
 // Calls that are no errors, and yet did not end as they should: cut short, left by their caller, or stopped at a limit.
 import { filters } from "../answers";
-import { instead, narrowedTo, useSeriesWhere, within } from "../conditions";
+import { instead, within } from "../conditions";
 import { count, exact, money } from "../format";
+import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { Answered, Panel } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { href } from "../place";

@@ -20,7 +20,11 @@ export function Newest({ failed }: { failed: string[] }) {
   return (
     <Panel title="The newest failed calls" wide actions={more}>
       <Answered answer={answer} height={300} empty={(page) => page.calls.length === 0} nothing={GOOD}>
-        {(page) => <Table caption="The newest failed calls" rows={page.calls} rowKey={(call) => call.call_id} rowsMax={CALLS} columns={COLUMNS} />}
+        {(page) => (
+          <div class="newest">
+            <Table caption="Failed calls, the newest first" rows={page.calls} rowKey={(call) => call.call_id} rowsMax={10} columns={COLUMNS} />
+          </div>
+        )}
       </Answered>
     </Panel>
   );

@@ -2,15 +2,17 @@
 import { useMemo } from "preact/hooks";
 import { useSeries } from "../answers";
 import { TimeChart } from "../charts/TimeChart";
+import { OTHERS } from "../charts/colours";
 import { ofLabels, ofMeasures } from "../charts/lines";
 import { useMarks } from "../charts/marks";
-import { useSeriesWhere } from "../conditions";
+import { useSeriesWhere } from "../narrowing";
 import { Tabs } from "../parts/Choice";
 import { narrow } from "../parts/Filters";
 import { Answered, Panel } from "../parts/Panel";
 import { choice } from "../place";
 import { before, current, step } from "../range";
 import { together } from "./ErrorsCounts";
+import { shownAs } from "./ErrorsWords";
 
 export const SPLITS = [
   { value: "error_type", title: "Kind" },
@@ -42,11 +44,17 @@ export function Course({ failed }: { failed: string[] }) {
 function Count({ failed }: { failed: string[] }) {
   const by = choice("by", "error_type");
   const marks = useMarks();
-  const answer = useSeriesWhere({ measure: ["errors"], by: [by], step: step(current()) }, failed);
+  const answer = useSeriesWhere({ measure: ["errors"], by: [by], step: step(current(), 100) }, failed);
   const lines = useMemo(() => (answer.data ? ofLabels(answer.data, "errors") : null), [answer.data]);
+  const names = lines?.names ?? [];
+  const shown = useMemo(() => (lines ? { ...lines, names: lines.names.map((name) => shownAs(answer.data?.by[0] ?? "", name)) } : null), [lines]);
+  const pick = (title: string) => {
+    const name = names[shown?.names.indexOf(title) ?? -1];
+    if (name !== undefined && name !== OTHERS) narrow(by, name === "(unknown)" ? null : name === "(none)" ? "" : name);
+  };
   return (
     <Answered answer={answer} height={260} empty={(series) => series.rows.length === 0} nothing={GOOD}>
-      {(series) => lines && <TimeChart lines={lines} unit="calls" title={`Errors by ${series.by.join()}`} stacked marks={marks} onPick={(name) => narrow(by, name === "(unknown)" ? null : name === "(none)" ? "" : name)} />}
+      {(series) => shown && <TimeChart lines={shown} unit="calls" title={`Errors by ${series.by.join()}`} stacked marks={marks} onPick={pick} />}
     </Answered>
   );
 }

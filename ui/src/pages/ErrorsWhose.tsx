@@ -1,7 +1,7 @@
 // Whose fault: errors by fault domain with what each means, and by provider and model with their rates.
 import { useSeries } from "../answers";
-import { useSeriesWhere } from "../conditions";
 import { count, exact, share } from "../format";
+import { useSeriesWhere } from "../narrowing";
 import { Tabs } from "../parts/Choice";
 import { Answered, Panel } from "../parts/Panel";
 import { type Column, Table } from "../parts/Table";
@@ -13,16 +13,7 @@ import { Filtering } from "./ErrorsFiltering";
 import { GOOD } from "./ErrorsOverTime";
 import { fault } from "./ErrorsWords";
 
-export function Failures({ failed }: { failed: string[] }) {
-  return (
-    <>
-      <Kinds failed={failed} />
-      <Places />
-    </>
-  );
-}
-
-function Kinds({ failed }: { failed: string[] }) {
+export function Kinds({ failed }: { failed: string[] }) {
   const question = { measure: ["errors"], by: ["error_type"] };
   const is = useSeriesWhere(question, failed);
   const was = useSeriesWhere({ ...question, range: before(current()) }, failed);
@@ -109,6 +100,6 @@ function Moved({ row }: { row: Failing }) {
   return <span class={moved > POINT ? "bad" : moved < -POINT ? "good" : "muted"}>{points(row.rate, row.rateBefore)}</span>;
 }
 
-function Places() {
+export function Places() {
   return <Rates by={choice("at", "provider")} name="at" title="Where it fails" options={PLACES} otherwise="provider" />;
 }

@@ -14,8 +14,8 @@ const FAULTS: Record<string, Fault> = {
   content_filter: { title: "filtered", meaning: "A content filter kept the answer back.", at: "yours" },
   rate_limited: { title: "rate limited", meaning: "Too many requests or tokens in the provider's window: wait, spread, or ask for a higher limit.", at: "a limit" },
   quota_exhausted: { title: "quota used up", meaning: "The budget or quota at the provider is used up.", at: "a limit" },
-  provider_overloaded: { title: "overloaded", meaning: "The provider had no capacity: try again later or elsewhere.", at: "the provider" },
-  provider_error: { title: "provider's error", meaning: "Something broke at the provider.", at: "the provider" },
+  provider_overloaded: { title: "provider overloaded", meaning: "The provider had no capacity: try again later or elsewhere.", at: "the provider" },
+  provider_error: { title: "provider error", meaning: "Something broke at the provider.", at: "the provider" },
   timeout: { title: "timed out", meaning: "No answer in the time that the caller gave.", at: "the way there" },
   network: { title: "network", meaning: "The connection failed before or during the answer.", at: "the way there" },
   protocol: { title: "not understood", meaning: "The answer was not what the protocol says.", at: "the way there" },
@@ -34,4 +34,9 @@ const OUTCOMES: Record<string, string> = {
 
 export function outcomeMeaning(outcome: string): string {
   return OUTCOMES[outcome] ?? "";
+}
+
+/** A value of `by` as it is shown: kinds have words. */
+export function shownAs(by: string, name: string): string {
+  return by === "error_type" && name in FAULTS ? fault(name).title : name;
 }

@@ -3,8 +3,9 @@ import { useMemo } from "preact/hooks";
 import { type Answer, filters } from "../answers";
 import { TimeChart } from "../charts/TimeChart";
 import { type Lines, ofLabels } from "../charts/lines";
-import { instead, useSeriesWhere } from "../conditions";
+import { instead, without } from "../conditions";
 import { inUnit, share, signed } from "../format";
+import { useSeriesWhere } from "../narrowing";
 import { Select, Tabs } from "../parts/Choice";
 import { Answered, Panel, Waiting } from "../parts/Panel";
 import { Table } from "../parts/Table";
@@ -69,11 +70,14 @@ function Step({ changed, chosen }: { changed: VersionChange; chosen: boolean }) 
   );
 }
 
+/** The filters of the page hold here too, but for those that the comparison itself is about. */
+function askedFor(changed: VersionChange): string[] {
+  return without(instead(instead(filters(), "provider", changed.provider), "request_model", changed.request_model), "response_model");
+}
+
 function useSide(changed: VersionChange, version: string | null, span: { since: string; until: string }, seconds: number): Answer<Series> {
   const range: Range = { ...span, seconds, live: false, title: "" };
-  // Filters of the page hold here too, but for those that this comparison itself is about.
-  let where = instead(instead(filters(), "provider", changed.provider), "request_model", changed.request_model).filter((each) => !each.startsWith("response_model="));
-  if (version !== null) where = instead(where, "response_model", version);
+  const where = version === null ? askedFor(changed) : instead(askedFor(changed), "response_model", version);
   return useSeriesWhere({ measure: version === null ? ["calls"] : COMPARED, range, ...(version === null ? { by: ["response_model"] } : {}) }, where);
 }
 
@@ -155,8 +159,7 @@ interface CourseProperties {
 function Course({ changed, since, until, seconds }: CourseProperties) {
   const measure = choice("course", "duration_p95_ms");
   const range: Range = { since, until, seconds, live: false, title: "" };
-  const where = instead(instead(filters(), "provider", changed.provider), "request_model", changed.request_model).filter((each) => !each.startsWith("response_model="));
-  const answer = useSeriesWhere({ measure: [measure], by: ["response_model"], step: step(range, 60), range }, where);
+  const answer = useSeriesWhere({ measure: [measure], by: ["response_model"], step: step(range, 60), range }, askedFor(changed));
   const lines = useMemo(() => (answer.data ? drawn(answer.data) : null), [answer.data]);
   const title = COURSES.find((each) => each.value === measure)?.title ?? measure;
   const marks = useMemo(() => [{ at: Date.parse(changed.at) / 1000, text: changed.after, kind: "model" }], [changed]);

@@ -6,9 +6,10 @@ import { Select } from "../parts/Choice";
 import { Answered, Panel } from "../parts/Panel";
 import { type Column, Table } from "../parts/Table";
 import { choice, set } from "../place";
+import { day } from "../range";
 import type { Models, PriceRow, Prices as Answered_ } from "../types";
 import { PRICE_FILE } from "./ModelsUnpriced";
-import { type Named, days, named, partsOf, priceable, rateTitle, written } from "./ModelsRates";
+import { type Named, named, partsOf, priceable, rateTitle, written } from "./ModelsRates";
 
 export function Prices({ models }: { models: Answer<Models> }) {
   const known = priceable(models.data?.models ?? []);
@@ -56,4 +57,8 @@ function columns(rows: PriceRow[]): Column<PriceRow>[] {
     { key: "source", title: "from where", cell: (row) => <span class="muted">{row.source}</span> },
     { key: "price_id", title: "name of the row", cell: (row) => <code>{row.price_id}</code> },
   ];
+}
+
+function days(when: string | null, otherwise: string): string {
+  return when === null ? otherwise : day(when);
 }

@@ -1,5 +1,4 @@
 // Words and order for the rates of a price row, and the names of models that may have one.
-import { day } from "../range";
 import type { ModelVersion, PriceRow } from "../types";
 
 export interface Named {
@@ -52,8 +51,4 @@ export function priceable(rows: ModelVersion[]): Named[] {
     costs.set(key, (costs.get(key) ?? 0) + (row.cost_usd ?? 0));
   }
   return [...costs.entries()].sort((a, b) => b[1] - a[1]).flatMap(([key]) => named(key) ?? []);
-}
-
-export function days(when: string | null, otherwise: string): string {
-  return when === null ? otherwise : day(when);
 }

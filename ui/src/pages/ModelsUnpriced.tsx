@@ -1,7 +1,7 @@
 // What has no price, and the lines that give it one.
 import type { Answer } from "../answers";
-import { narrowedTo, useSeriesWhere } from "../conditions";
 import { count, exact, labelled, share } from "../format";
+import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { narrow } from "../parts/Filters";
 import { Code } from "../parts/Code";
 import { Answered, Panel } from "../parts/Panel";

@@ -1,7 +1,7 @@
 // What nobody answers for: how much it is, where it comes from, and what to do about it.
 import { useSeries } from "../answers";
-import { narrowedTo, useSeriesWhere } from "../conditions";
 import { count, exact, money, share } from "../format";
+import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { Tabs } from "../parts/Choice";
 import { narrow } from "../parts/Filters";
 import { Answered, Panel } from "../parts/Panel";
