@@ -155,6 +155,7 @@ def test_the_description_is_of_what_is_served(parts: Parts) -> None:
         "/api/v1/calls",
         "/api/v1/calls/stream",
         "/api/v1/calls/{call_id}",
+        "/api/v1/connect",
         "/api/v1/health",
         "/api/v1/openapi.json",
         "/api/v1/pulse",

@@ -228,9 +228,13 @@ def serve(
             ledger=health.ledger,
             metrics=functools.partial(keeping.shown, metrics.exposition),
             reported=store.reported,
+            annotations=store,
             doors=lambda: open_doors,
+            routes=lambda: gateway.offered(settings) if "gateway" in open_doors else (),
+            retention_days=settings.retention_days,
             site=site.built(),
             listen_host=host,
+            tls=tls is not None,
             keys=keys,
         )
         door = stack.enter_context(_listening(host.strip("[]"), int(port)))

@@ -25,7 +25,7 @@ from tachograph.capture.gateway.finding import Binary, find
 from tachograph.capture.gateway.following import Log, LogLimits
 from tachograph.capture.gateway.lines import Seen
 from tachograph.capture.gateway.process import Proxy, ProxyLimits
-from tachograph.capture.gateway.routes import Routes, Variant
+from tachograph.capture.gateway.routes import Routes, Variant, routes
 from tachograph.capture.gateway.running import Run, runs
 from tachograph.capture.gateway.security import Access, system_ca
 from tachograph.config import Settings, SettingsError
@@ -163,6 +163,15 @@ def where_it_can(made: Callable[[], Gateway]) -> Iterator[tuple[bool, str]]:
         except (Refused, Busy) as failure:
             told = False, f"no gateway: {failure}"
         yield told
+
+
+def offered(settings: Settings) -> list[tuple[str, str]]:
+    """Prefix and provider of every route, as the file says now; one that says nonsense offers what is known anyway."""
+    try:
+        rows = routes(_file(settings)).rows
+    except SettingsError:
+        rows = routes(files.GatewaySettings()).rows
+    return list(dict.fromkeys((row.prefix, row.provider) for row in rows))
 
 
 def recall(settings: Settings, health: Health) -> None:

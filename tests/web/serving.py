@@ -42,6 +42,9 @@ def parts_over(store: Store, **more: Any) -> Parts:
         "ledger": ledger,
         "metrics": lambda _accept: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
         "reported": store.reported,
+        "annotations": store,
+        "retention_days": {"calls": 30},
+        "routes": lambda: [("/openai", "openai")],
         "doors": lambda: {"api": "127.0.0.1:4180"},
         **more,
     }

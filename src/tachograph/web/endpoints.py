@@ -9,7 +9,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tachograph.web import calls, login, openapi, parameters, pulse, questions, schemas, stream
+from tachograph.web import annotating, calls, connect, login, openapi, parameters, pulse, questions, schemas, stream
 from tachograph.web.endpoint import Endpoint
 from tachograph.web.parts import Parts
 
@@ -117,6 +117,49 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Doors, lag, store and every counter.",
         {JSON: schemas.HEALTH},
         whole=True,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/annotations",
+        annotating.listed,
+        "read",
+        "What people said about moments: deployments, notes.",
+        {JSON: schemas.ANNOTATIONS},
+        (parameters.SINCE, parameters.UNTIL),
+        optional="annotations",
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/annotations",
+        annotating.made,
+        "edit",
+        "Say something about a moment.",
+        {JSON: schemas.ANNOTATION},
+        body={JSON: schemas.SAID},
+        failures=(413, 415),
+        optional="annotations",
+        status=201,
+    ),
+    Endpoint(
+        "DELETE",
+        "/api/v1/annotations/{annotation_id}",
+        annotating.forgotten,
+        "edit",
+        "Take back what was said.",
+        {},
+        (parameters.ANNOTATION_ID,),
+        failures=(404,),
+        optional="annotations",
+        status=204,
+        whole=True,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/connect",
+        connect.connect,
+        "read",
+        "How calls come here: the doors, what the gateway offers, how many calls there are.",
+        {JSON: schemas.CONNECT},
     ),
     Endpoint(
         "GET",

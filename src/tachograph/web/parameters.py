@@ -57,7 +57,7 @@ def _filter_pattern() -> str:
 
 
 _DIMENSION = f"({'|'.join(DIMENSIONS)}|({'|'.join(MAPS)})\\.[^,]+)"
-_MOMENT: Schema = {
+MOMENT: Schema = {
     "type": "string",
     "anyOf": [
         {"pattern": "^(now|today|[1-9][0-9]{0,3}[smhdw])$"},
@@ -76,8 +76,8 @@ WHERE = Parameter(
     many=True,
     values_max=FILTERS_MAX,
 )
-SINCE = Parameter("since", "from: 30d (ago), 24h, today, 2026-11-23, RFC 3339", _MOMENT)
-UNTIL = Parameter("until", "to, exclusive, after `since`; written likewise; now if not given", _MOMENT)
+SINCE = Parameter("since", "from: 30d (ago), 24h, today, 2026-11-23, RFC 3339", MOMENT)
+UNTIL = Parameter("until", "to, exclusive, after `since`; written likewise; now if not given", MOMENT)
 STEP = Parameter("step", "one point per 1m, 1h, 1d, ...", {"type": "string", "pattern": "^[1-9][0-9]{0,3}[smhdw]$"})
 ORDER = Parameter(
     "order",
@@ -93,6 +93,9 @@ AFTER = Parameter(
 )
 CALL_ID = Parameter(
     "call_id", "32 hex digits", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, place="path", required=True
+)
+ANNOTATION_ID = Parameter(
+    "annotation_id", "32 hex digits", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, place="path", required=True
 )
 TOKEN = Parameter(
     "Idempotency-Key",
@@ -169,10 +172,11 @@ def limit(text: str | None, most: int) -> int | None:
 
 def moments(query: QueryParams, since: str, now: datetime) -> tuple[datetime, datetime]:
     """`since` and `until`; since: what it is where none is given."""
-    return _in_calendar(query.get("since", since), now), _in_calendar(query.get("until", "now"), now)
+    return moment(query.get("since", since), now), moment(query.get("until", "now"), now)
 
 
-def _in_calendar(text: str, now: datetime) -> datetime:
+def moment(text: str, now: datetime) -> datetime:
+    """A moment within the calendar."""
     try:
         return when.moment(text, now)
     except OverflowError:
@@ -188,7 +192,7 @@ def place(text: str | None) -> Place | None:
     """`next_after` of the page before."""
     if text is None:
         return None
-    moment, _, call_id = text.partition(",")
+    at, _, call_id = text.partition(",")
     if len(call_id) != 32 or not set(call_id) <= set("0123456789abcdef"):
         raise ValueError(f"after is {text[:80]!r}: give the `next_after` of the page before")
-    return _in_calendar(moment, EPOCH), call_id
+    return moment(at, EPOCH), call_id

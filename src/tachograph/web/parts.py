@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tachograph.access import Keys
+from tachograph.annotation import Annotation
 from tachograph.call import Call
 from tachograph.flow import Sink
 from tachograph.health import Health
@@ -70,6 +71,22 @@ class Data(Sink, Protocol):
         ...
 
 
+class Annotations(Protocol):
+    """What keeps annotations."""
+
+    def annotate(self, annotation: Annotation) -> None:
+        """Keep it."""
+        ...
+
+    def annotations(self, since: datetime, until: datetime) -> list[Annotation]:
+        """Those with since <= at < until, oldest first."""
+        ...
+
+    def forget(self, annotation_id: str) -> bool:
+        """Forget it; whether there was one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the API is told.
@@ -77,8 +94,9 @@ class Parts:
     explain: the multiplication of one call, JSON-ready. now: the clock. live: where stored calls are published.
     ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
     metrics: the page for Prometheus. reported: what services counted about themselves from one moment to another.
-    None: this process has none, and the path is not part of its API.
-    doors: name -> address of every door that is open. site: the screens. keys: who may ask.
+    annotations: what people say about moments. None: this process has none, and the path is not part of its API.
+    doors: name -> address of every door that is open. routes: prefix and provider of what the gateway offers.
+    retention_days: table -> how long it is kept. site: the screens. keys: who may ask.
     listen_host: where this API listens; on loopback it answers to loopback alone. tls: whether it is encrypted.
     sessions: of browsers that signed in; failures: of those that did not.
     visitor: who asks this time; what a handler is given is narrowed to it.
@@ -92,7 +110,10 @@ class Parts:
     ledger: Callable[[], dict[str, Any]] | None = None
     metrics: Metrics | None = None
     reported: Callable[[datetime, datetime], list[dict[str, Any]]] | None = None
+    annotations: Annotations | None = None
     doors: Callable[[], Mapping[str, str]] = dict
+    routes: Callable[[], Sequence[tuple[str, str]]] = tuple
+    retention_days: Mapping[str, int] = field(default_factory=dict)
     site: Site = field(default_factory=Site)
     listen_host: str = "127.0.0.1"
     tls: bool = False

@@ -53,6 +53,7 @@ async def health(parts: Parts, _request: Request) -> Response:
             "lag_seconds": counters["store_lag_seconds"],
             "store": stats_to_dict(stats),
             "counters": counters,
+            "retention_days": dict(parts.retention_days),
         }
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tachograph.call import COLUMNS, Column, Kind
+from tachograph.web import parameters
 
 Schema = Mapping[str, Any]
 _COUNT = {"type": "integer", "minimum": 0}
@@ -135,6 +136,51 @@ SESSION = _object(
     }
 )
 TOKEN = _object({"token": {"type": "string"}}, description="the token as `tachograph key add` printed it")
+_LINE = {"type": "string", "description": "one line"}
+_KIND = {"enum": ["deployment", "note"]}
+ANNOTATION = _object(
+    {
+        "annotation_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "at": _TIME,
+        "kind": _KIND,
+        "text": _LINE,
+        "service": {**_LINE, "description": "what it is about; empty: all"},
+        "environment": {**_LINE, "description": "what it is about; empty: all"},
+        "by": {**_LINE, "description": "name of the key of whoever said it"},
+    }
+)
+ANNOTATIONS = _object(
+    {
+        "annotations": {"type": "array", "items": ANNOTATION},
+        "left_out": {**_COUNT, "description": "earlier ones of the range that are not listed"},
+    }
+)
+SAID = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string", "pattern": "[A-Za-z0-9]", "maxLength": 500},
+        "kind": _KIND,
+        "at": parameters.MOMENT,
+        "service": {"type": "string", "maxLength": 200},
+        "environment": {"type": "string", "maxLength": 200},
+    },
+    "required": ["text"],
+    "additionalProperties": False,
+    "description": "`text`, and where it is told `kind` (note if not), `at` (now if not), `service`, `environment`",
+}
+CONNECT = _object(
+    {
+        "doors": {"type": "object", "additionalProperties": {"type": "string"}, "description": "name -> address"},
+        "tls": {"type": "boolean"},
+        "key_needed": {"type": "boolean", "description": "a door listens beyond loopback"},
+        "routes": {
+            "type": "array",
+            "items": _object({"prefix": {"type": "string"}, "provider": {"type": "string"}}),
+            "description": "what the gateway offers",
+        },
+        "calls": {**_COUNT, "description": "how many are stored that the key may see"},
+    }
+)
 _TABLE = _object({"table": {"type": "string"}, "rows": _COUNT, "bytes_on_disk": _COUNT, "parts": _COUNT})
 _MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
 HEALTH = _object(
@@ -157,5 +203,6 @@ HEALTH = _object(
             "type": "object",
             "additionalProperties": {"anyOf": [_NUMBER, {"type": "object", "additionalProperties": _NUMBER}]},
         },
+        "retention_days": {**_COUNTS_BY, "description": "table -> how long it is kept"},
     }
 )
