@@ -39,6 +39,8 @@ const SENTENCES: Record<string, string> = {
   usage_raw_too_large: "The provider's usage object was too large to keep.",
 };
 
+export const FLAGS = Object.keys(SENTENCES);
+
 /** The sentence of a flag; null where there is none. */
 export function sentence(flag: string): string | null {
   return SENTENCES[flag] ?? null;

@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { UNKNOWN, count, exact, labelled, milliseconds, money } from "../format";
 import { choice, set } from "../place";
-import { clock, current, moment } from "../range";
+import { clock, day, moment } from "../range";
 import type { Call } from "../types";
 import { sentence } from "./CallFlags";
 import { differing } from "./CallsList";
@@ -30,10 +30,10 @@ function figure(key: string, title: string, width: number, shown: (value: number
 }
 
 export const COLUMNS: CallColumn[] = [
-  { key: "time", title: "time", width: 130, meaning: "when the request was sent", cell: (call) => when(call.started_at) },
-  dimension("provider", "provider", 92),
+  { key: "time", title: "time", width: 136, meaning: "when the request was sent", cell: (call) => when(call.started_at) },
+  dimension("provider", "provider", 90),
   {
-    ...{ key: "model", title: "model", width: 226, meaning: "as requested → as answered, where they differ" },
+    ...{ key: "model", title: "model", width: 240, meaning: "as requested → as answered, where they differ" },
     narrows: (call) => (call.request_model === null ? by("response_model")(call) : by("request_model")(call)),
     cell: models,
   },
@@ -43,11 +43,11 @@ export const COLUMNS: CallColumn[] = [
     narrows: (call) => (call.error_type ? by("error_type")(call) : by("outcome")(call)),
     cell: (call) => (call.outcome === "ok" ? <span class="muted">ok</span> : <span class={`tag ${mood(call.outcome)}`}>{call.error_type ?? call.outcome}</span>),
   },
-  { key: "duration", title: "duration", width: 124, number: true, meaning: "to the last byte; in the bar, dark: until the first content", cell: lasting },
+  { key: "duration", title: "duration", width: 120, number: true, meaning: "to the last byte; in the bar, dark: until the first content", cell: lasting },
   { key: "in", title: "tokens in", width: 74, number: true, cell: (call) => tokens(call, "input_tokens") },
   { key: "out", title: "out", meaning: "output tokens", width: 60, number: true, cell: (call) => tokens(call, "output_tokens") },
   { key: "cost", title: "cost", width: 76, number: true, cell: cost },
-  dimension("team", "team", 88),
+  dimension("team", "team", 84),
   { key: "flags", title: "flags", width: 96, meaning: "what was odd about it", cell: flags },
   figure("ttft_ms", "first token", 96, milliseconds, "to the first content of a stream"),
   figure("itl_mean_ms", "between tokens", 108, milliseconds, "mean gap between pieces of content"),
@@ -121,8 +121,9 @@ export function ColumnChoice({ wide }: { wide: number }) {
   );
 }
 
+/** The clock alone where the day is today's. */
 function when(at: string): string {
-  return current().seconds > 43_200 ? moment(at, true) : clock(at);
+  return day(at) === day(Date.now()) ? clock(at) : moment(at, true);
 }
 
 export function mood(outcome: string): string {

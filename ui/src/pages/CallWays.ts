@@ -1,0 +1,21 @@
+// Texts that lead from a call to elsewhere: a trace in another tool, a command in a shell.
+
+/** The address of a trace; null where the template is none. */
+export function traceAddress(template: string, traceId: string, spanId: string | null): string | null {
+  if (!/^https?:\/\/[^/]/.test(template) || !template.includes("{trace_id}")) return null;
+  return template.replaceAll("{trace_id}", traceId).replaceAll("{span_id}", spanId ?? "");
+}
+
+const NEAR_MS = 3_600_000;
+
+/** The hour before a moment and the hour after it, as a range of the address. */
+export function around(at: string): { since: string; until: string } {
+  const moment = (ms: number) => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+  return { since: moment(Date.parse(at) - NEAR_MS), until: moment(Date.parse(at) + NEAR_MS) };
+}
+
+/** What asks the API for the same; keyed: with the key that the shell knows. */
+export function curl(origin: string, callId: string, keyed: boolean): string {
+  const key = keyed ? ' -H "Authorization: Bearer $TACHOGRAPH_TOKEN"' : "";
+  return `curl -s${key} '${origin}/api/v1/calls/${callId}'`;
+}
