@@ -25,6 +25,7 @@ what: provider, operation, api, request_model, response_model, model, streamed, 
 tokens: input_uncached, cache_read, output_visible, output_reasoning, input_tokens, output_tokens, total_tokens, usage_*
 money: cost_usd, cost_source, price_id, price_status
 who: service, environment, region, team, project, user_id, conversation_id, api_key_id, prompt_name; source
+limits: of two of five providers, in the last two days, what their headers state of requests and tokens
 empty: response_id, request_id (about 22 bytes each: random by nature), usage_raw (about 14), operation_id, tags"""
 
 # Every random number is a hash of the call's number, so that a slice is the same whenever and however it is made.
@@ -32,6 +33,7 @@ _NUMBERS = """
 SELECT
     number AS n,
     toInt64(toUnixTimestamp('{since}', 'UTC')) * 1000000 + toInt64(n) * {gap} + toInt64(sipHash64(n, 0) % {gap}) AS t,
+    (t - toInt64(toUnixTimestamp('{since}', 'UTC')) * 1000000) / 86400000000 AS day,
     arrayMap(i -> (sipHash64(n, i) % 16777216 + 0.5) / 16777216, range(1, 12)) AS u,
     intDiv(n, 40000) AS slot,
     sipHash64(n, 99) % 5000 AS talk,
@@ -57,6 +59,7 @@ SELECT
     sipHash64(n, 51) % 10 < 6 AS traced,
     sipHash128(if(sipHash64(n, 52) % 2 = 0, n, intDiv(n, 64) * 64 + n % 16 + 1000000000000), 1) AS trace,
     substring(sipHash128(n, 2), 1, 8) AS span,
+    m % 5 < 2 AND NOT failed AND day > {days} - 2 AS limited,
     lower(hex(sipHash128(trace, span))) AS h
 FROM numbers({start}, {count})
 """
@@ -82,7 +85,9 @@ _CALL = {
     "operation": "'chat'",
     "api": "['openai.chat', 'anthropic.messages', 'gemini.generate', 'bedrock.converse', 'openai.chat'][m % 5 + 1]",
     "request_model": "concat('model-', toString(m))",
-    "response_model": "concat('model-', toString(m), '-2026-01-', toString(10 + m))",
+    # Every third model is answered by another version from some day on, for an hour of mixture.
+    "response_model": "concat('model-', toString(m), '-2026-', if(m % 3 = 0 AND day > m + u[8] / 24, '06', '01'),"
+    " '-', toString(10 + m))",
     "model": "concat('model-', toString(m))",
     "streamed": "streamed",
     "status": "if(failed, if(u[1] < 0.5, 429, 500), 200)",
@@ -97,6 +102,12 @@ _CALL = {
     "input_tokens": "if(failed, NULL, input)",
     "output_tokens": "if(failed, NULL, output)",
     "total_tokens": "if(failed, NULL, input + output)",
+    "ratelimit_limit_requests": "if(limited, 10000, NULL)",
+    "ratelimit_remaining_requests": "if(limited, toUInt64(10000 * u[8]), NULL)",
+    "ratelimit_reset_requests_ms": "if(limited, round(60000 * u[9], 3), NULL)",
+    "ratelimit_limit_tokens": "if(limited, 2000000, NULL)",
+    "ratelimit_remaining_tokens": "if(limited, toUInt64(2000000 * u[10]), NULL)",
+    "ratelimit_reset_tokens_ms": "if(limited, round(60000 * u[11], 3), NULL)",
     "usage_source": "if(failed, 'missing', 'reported')",
     "usage_basis": "if(failed, NULL, 'inclusive')",
     "cost_usd": "if(failed, NULL,"
@@ -119,7 +130,7 @@ _CALL = {
 
 def select(start: int, count: int, rows: int) -> str:
     """SELECT of the calls `start` to `start + count` of `rows` calls spread over 30 days, in the columns of `calls`."""
-    numbers = _NUMBERS.format(since=SINCE, gap=DAYS * 86400 * 10**6 // rows, start=start, count=count)
+    numbers = _NUMBERS.format(since=SINCE, days=DAYS, gap=DAYS * 86400 * 10**6 // rows, start=start, count=count)
     made = ",\n    ".join(f"{expression} AS new_{name}" for name, expression in _CALL.items())
     return f"SELECT\n    {made}\nFROM ({numbers})"
 

@@ -3,96 +3,38 @@
 In: names of measures and dimensions, conditions, a time range and a step. Out: a `Series`.
 What it must never know: a clock (`since` and `until` are told), a threshold, who asks.
 
-Which table answers is decided here: the roll-up that reads least, if it has the dimensions and its grain divides the
-step; the raw rows otherwise. Where the range begins or ends inside a cell, the roll-up gives the whole cells and the
-raw rows give the two ends, summed in the same way, so that an answer is for exactly the range asked for.
-Sums and counts agree with the raw rows exactly, quantiles within `rollups.QUANTILE_ERROR`.
+Which table answers is decided in `planning`, and an answer says it. Sums and counts of a roll-up agree with the raw
+rows exactly, quantiles within `rollups.QUANTILE_ERROR`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 from tachograph.series import Row, Series, Value
-from tachograph.store.conditions import (
-    Parameters,
-    Where,
-    check_dimension,
-    conditions,
-    label,
-    listed,
-    microseconds,
-    nearest,
-)
+from tachograph.store.conditions import Parameters, Where, check_dimension, label, listed, moment, nearest
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
+from tachograph.store.literals import Literals, named
 from tachograph.store.measures import MEASURES, Measure
-from tachograph.store.rollups import ROLLUPS, SAME_EVERYWHERE, Rollup, filling, grouping
+from tachograph.store.planning import (
+    Plan,
+    Question,
+    Retention,
+    check_range,
+    check_step,
+    clock,
+    planned,
+    rows,
+    widened,
+)
 
 ROWS_MAX = 500_000  # of one answer
-# Reading one time step of a roll-up takes as long as reading the raw rows of so many seconds; each dimension beyond
-# the usual ones multiplies its cells.
-_CELL_COST, _CELL_COST_MORE = 60, 1440
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FOR_EVER = math.inf
-
-Retention = Mapping[str, int | None]  # table -> days; None or absent: for ever
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked, checked: every name is known, the range is not empty, the step is whole seconds."""
-
-    measures: tuple[Measure, ...]
-    by: tuple[str, ...]
-    where: Where
-    since: datetime
-    until: datetime
-    step: timedelta | None
-    limit: int | None
-    order: str | None
-
-    @property
-    def step_seconds(self) -> int | None:
-        """The step in seconds."""
-        return None if self.step is None else int(self.step.total_seconds())
-
-    @property
-    def width_seconds(self) -> float:
-        """What a rate is taken over: the step, or without one the whole range."""
-        return float(self.step_seconds or (self.until - self.since).total_seconds())
-
-    @property
-    def dimensions(self) -> set[str]:
-        """All that is grouped or filtered by."""
-        return {*self.by, *self.where}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which roll-up answers, and for which whole cells; the raw rows give the rest of the range."""
-
-    rollup: Rollup
-    since: datetime
-    until: datetime
-
-    def cost(self, question: Question) -> float:
-        """How much is read, in seconds' worth of raw rows."""
-        ends = (self.since - question.since) + (question.until - self.until)
-        cells = (self.until - self.since).total_seconds() / self.rollup.grain_seconds
-        each = _CELL_COST if self.rollup.dimensions == SAME_EVERYWHERE else _CELL_COST_MORE
-        return ends.total_seconds() + cells * each
-
-    def name(self, question: Question) -> str:
-        """The tables that answer, as `Series.table` says them."""
-        whole = (self.since, self.until) == (question.since, question.until)
-        return self.rollup.name if whole else f"{self.rollup.name}+calls"
 
 
 def ask(
@@ -117,18 +59,13 @@ def ask(
     Raises Unknown (a ValueError) for a name that there is not, ValueError for a range or value that cannot be, and
     StoreError or Busy where the store does not answer.
     """
-    question = _checked(measures, by, where or {}, since, until, step, limit, order)
-    plan = _planned(engine, question, kept_days)
+    question = checked(measures, by, where, since=since, until=until, step=step, limit=limit, order=order)
+    plan = planned(engine, question, kept_days)
     parameters = Parameters()
-    sql = _sql(question, plan, parameters)
-    rows = engine.query(sql, parameters.values)
-    if len(rows) > ROWS_MAX:
+    found = engine.query(f"{_sql(question, plan, parameters)}\nLIMIT {limit or ROWS_MAX + 1}", parameters.values)
+    if len(found) > ROWS_MAX:
         raise StoreError(f"the answer has more than {ROWS_MAX} rows: set a limit, a longer step or fewer dimensions")
-    widest = (
-        question
-        if plan is None
-        else replace(question, since=min(question.since, plan.since), until=max(question.until, plan.until))
-    )
+    widest = widened(question, plan)
     return Series(
         measures=tuple(measure.name for measure in question.measures),
         units=tuple(measure.unit for measure in question.measures),
@@ -137,29 +74,42 @@ def ask(
         until=widest.until,
         step=step,
         table="calls" if plan is None else plan.name(widest),
-        rows=tuple(_row(row, question) for row in rows),
+        rows=tuple(_row(row, question) for row in found),
     )
 
 
-def _checked(
+def statement(engine: Engine, question: Question, kept_days: Retention = MappingProxyType({})) -> str:
+    """The SQL that answers, with its values written out: it runs as it stands in any client of the database."""
+    plan, values = planned(engine, question, kept_days), Literals()
+    inner = _sql(question, plan, values)
+    limit = "" if question.limit is None else f"\nLIMIT {question.limit}"
+    shown = ["fromUnixTimestamp(step_at, 'UTC') AS `time`"] if question.step else []
+    shown += [f"l{i} AS {named(name)}" for i, name in enumerate(question.by)]
+    shown += [f"m{i} AS {named(measure.name)}" for i, measure in enumerate(question.measures)]
+    return f"SELECT {', '.join(shown)}\nFROM (\n{inner}{limit})"
+
+
+def checked(
     measures: str | Sequence[str],
-    by: str | Sequence[str],
-    where: Where,
+    by: str | Sequence[str] = (),
+    where: Where | None = None,
+    *,
     since: datetime,
     until: datetime,
-    step: timedelta | None,
-    limit: int | None,
-    order: str | None,
+    step: timedelta | None = None,
+    limit: int | None = None,
+    order: str | None = None,
 ) -> Question:
+    """The question, every name of it known; raises as `ask` does."""
+    where = where or {}
     names, labels = listed(measures), listed(by)
     if not names:
         raise Unknown("no measure is asked: name one, such as calls")
     for name in (*labels, *where):
         check_dimension(name)
-    if microseconds(since) >= microseconds(until):
-        raise ValueError(f"since {since.isoformat()} is not before until {until.isoformat()}: swap them")
-    if step is not None and (step < timedelta(seconds=1) or step % timedelta(seconds=1)):
-        raise ValueError(f"step {step} is not a whole number of seconds: use 1 second or more")
+    check_range(since, until)
+    if step is not None:
+        check_step(step)
     if limit is not None and not 0 < limit <= ROWS_MAX:
         raise ValueError(f"limit {limit} is not between 1 and {ROWS_MAX}")
     found = tuple(_measure(name) for name in names)
@@ -181,114 +131,23 @@ def _check_order(order: str, known: Sequence[str]) -> None:
         raise Unknown(f"cannot order by {order!r}{nearest(order.removeprefix('-'), known)}")
 
 
-def _planned(engine: Engine, question: Question, kept_days: Retention) -> Plan | None:
-    """The cheapest roll-up that can answer and still has the rows; None for the raw rows."""
-    plans = [plan for rollup in ROLLUPS if (plan := _fitting(rollup, question)) is not None]
-    plans = _reaching(engine, plans, question, kept_days)
-    if not plans:
-        return None
-    best = min(plans, key=lambda plan: plan.cost(question))
-    return _widened(engine, best, question)
-
-
-def _reaching(engine: Engine, plans: list[Plan], question: Question, kept_days: Retention) -> list[Plan]:
-    """Those whose table keeps rows from as long ago as is asked; where no table does, the one that keeps them longest.
-
-    The engine's clock decides, as it decides what is dropped.
-    """
-    reach = {plan.rollup.table: kept_days.get(plan.rollup.table) or _FOR_EVER for plan in plans}
-    raw = kept_days.get("calls") or _FOR_EVER
-    if not plans or min(*reach.values(), raw) == _FOR_EVER:
-        return plans
-    ((now,),) = engine.query("SELECT toInt64(toUnixTimestamp(now()))")
-    asked = (now - microseconds(question.since) / 10**6) / 86400
-    covering = [plan for plan in plans if reach[plan.rollup.table] >= asked]
-    if covering or raw >= asked:
-        return covering
-    longest = max(reach.values())
-    return [plan for plan in plans if reach[plan.rollup.table] == longest] if longest > raw else []
-
-
-def _fitting(rollup: Rollup, question: Question) -> Plan | None:
-    step = question.step_seconds
-    if not question.dimensions <= set(rollup.dimensions) or any(m.rolled is None for m in question.measures):
-        return None
-    if step is not None and step % rollup.grain_seconds:
-        return None
-    grain = rollup.grain_seconds * 10**6
-    since = -(-microseconds(question.since) // grain) * grain
-    until = microseconds(question.until) // grain * grain
-    return Plan(rollup, _time(since), _time(until)) if since < until else None
-
-
-def _widened(engine: Engine, plan: Plan, question: Question) -> Plan:
-    """Whole cells also at an end whose raw rows are no longer kept: rather a little more than less, and said so."""
-    if plan.since == question.since:
-        return plan
-    ((oldest_raw, oldest_cell),) = engine.query(
-        "SELECT toUnixTimestamp64Micro(min(started_at)),"
-        f" (SELECT toInt64(toUnixTimestamp(min(time))) FROM {plan.rollup.table}) FROM calls"
-    )
-    gone = oldest_cell * 10**6 <= microseconds(question.since) < oldest_raw - plan.rollup.grain_seconds * 10**6
-    return replace(plan, since=plan.since - timedelta(seconds=plan.rollup.grain_seconds)) if gone else plan
-
-
-def _time(since_epoch_us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=since_epoch_us)
-
-
 def _sql(question: Question, plan: Plan | None, parameters: Parameters) -> str:
     seconds = question.step_seconds
     labels = [f"{label(name, parameters)} AS l{i}" for i, name in enumerate(question.by)]
-    clock = "toUnixTimestamp64Micro(started_at)" if plan is None else "toInt64(toUnixTimestamp(rolled.time)) * 1000000"
-    times = [] if seconds is None else [f"intDiv({clock}, {seconds * 10**6}) * {seconds} AS step_at"]
+    times = [] if seconds is None else [f"intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at"]
     figures = [f"{_figure(measure, plan, question)} AS m{i}" for i, measure in enumerate(question.measures)]
-    source = _raw(question, parameters) if plan is None else _rolled(question, plan, parameters)
+    source = rows(question, plan, parameters)
     keys = [f"l{i}" for i in range(len(labels))] + ["step_at"] * len(times)
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
     if plan is not None and keys:  # a cell whose calls were all taken back is none
         group += " HAVING sum(rolled.calls) != 0"
-    most = min(question.limit or ROWS_MAX + 1, ROWS_MAX + 1)
-    return f"SELECT {', '.join(labels + times + figures)}\nFROM {source}\n{group}\n{_order(question)}\nLIMIT {most}"
+    clauses = [f"SELECT {', '.join(labels + times + figures)}", f"FROM {source}", group, _order(question)]
+    return "\n".join(clause for clause in clauses if clause)
 
 
 def _figure(measure: Measure, plan: Plan | None, question: Question) -> str:
     text = measure.raw if plan is None else str(measure.rolled)
     return text.replace("{seconds}", repr(question.width_seconds))
-
-
-def _raw(question: Question, parameters: Parameters) -> str:
-    return (
-        f"calls WHERE same_as IS NULL AND started_at >= {parameters.moment(question.since)}"
-        f" AND started_at < {parameters.moment(question.until)}{conditions(question.where, parameters)}"
-    )
-
-
-def _rolled(question: Question, plan: Plan, parameters: Parameters) -> str:
-    """The whole cells of the roll-up, and the ends of the range made into such cells from the raw rows."""
-    columns = sorted({"calls", *(column for measure in question.measures for column in measure.columns)})
-    dimensions = tuple(name for name in plan.rollup.dimensions if name in {*question.dimensions, "outcome"})
-    kept = conditions(question.where, parameters)
-    since, until = parameters.moment(plan.since), parameters.moment(plan.until)
-    cells = (
-        f"SELECT {', '.join(('time', *dimensions, *columns))} FROM {plan.rollup.table}"
-        f" WHERE time >= toDateTime({since}, 'UTC') AND time < toDateTime({until}, 'UTC'){kept}"
-    )
-    ends = _ends(question, plan, parameters)
-    if not ends:
-        return f"({cells}) AS rolled"
-    narrow = replace(plan.rollup, dimensions=dimensions)
-    raw = f"{filling(narrow, columns)} AND ({' OR '.join(ends)}){kept} {grouping(narrow)}"
-    return f"({cells} UNION ALL {raw}) AS rolled"
-
-
-def _ends(question: Question, plan: Plan, parameters: Parameters) -> list[str]:
-    ranges = [(question.since, plan.since), (plan.until, question.until)]
-    return [
-        f"(calls.started_at >= {parameters.moment(low)} AND calls.started_at < {parameters.moment(high)})"
-        for low, high in ranges
-        if low < high
-    ]
 
 
 def _order(question: Question) -> str:
@@ -305,7 +164,7 @@ def _order(question: Question) -> str:
 def _row(row: Sequence[Any], question: Question) -> Row:
     width = len(question.by)
     stepped = question.step is not None
-    time = _time(int(row[width]) * 10**6) if stepped else None
+    time = moment(int(row[width]) * 10**6) if stepped else None
     return Row(tuple(row[:width]), time, tuple(_value(value) for value in row[width + stepped :]))
 
 

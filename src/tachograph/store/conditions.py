@@ -105,7 +105,9 @@ def _condition(name: str, value: Any, parameters: Parameters) -> str:
     known = [_typed(name, item) for item in wanted if item is not None]
     subject = expression(name, parameters)
     tests = [f"{subject} IS NULL"] if None in wanted else []
-    if known:
+    if len(known) == 1:  # half the time of a list of one
+        tests.append(f"{subject} = {parameters.bind(known[0], _element(name))}")
+    elif known:
         tests.append(f"{subject} IN {parameters.bind(known, f'Array({_element(name)})')}")
     return " OR ".join(tests) or "0"
 

@@ -5,7 +5,9 @@ fills one, and `reconcile`, which rebuilds the days on which a roll-up and the r
 What it must never know: who asks, the unit of a step, a provider.
 
 Why three: minute and hour have few dimensions, so that their cells stay dense (a cell per call would be larger and
-slower than the calls). Charging back to teams and projects asks by day; that table carries those dimensions.
+slower than the calls). Charging back to teams and projects asks by day; that table carries those dimensions. The names
+of a model as it was requested and as it was answered go with the hour: they all but follow from the model, so that an
+hour has hardly more cells by them.
 Latencies are counted in fixed log-scale buckets, 16 a doubling: counts add up exactly, in any order and any number
 of times, and a quantile read from them is off by at most `QUANTILE_ERROR`.
 """
@@ -29,6 +31,7 @@ ITL_QUANTILE_ERROR = 2 ** (1 / (2 * ITL_PER_DOUBLING)) - 1  # 9.1 %
 
 SAME_EVERYWHERE = ("provider", "model", "operation", "outcome", "error_type", "environment")
 CHARGEBACK = ("service", "team", "project")
+VERSIONS = ("request_model", "response_model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,12 @@ class Rollup:
 # Finest first; `ask` takes the coarsest that can answer.
 ROLLUPS = (
     Rollup("minute", "calls_minute", 60, SAME_EVERYWHERE),
-    Rollup("hour", "calls_hour", 3600, SAME_EVERYWHERE),
-    Rollup("day", "calls_day", 86400, SAME_EVERYWHERE + CHARGEBACK),
+    Rollup("hour", "calls_hour", 3600, SAME_EVERYWHERE + VERSIONS),
+    Rollup("day", "calls_day", 86400, SAME_EVERYWHERE + CHARGEBACK + VERSIONS),
 )
 
 # What an insert is summed to before it reaches the three: their sums are made once, not three times. No table keeps it.
-CELLS = Rollup("cell", "calls_cells", 60, SAME_EVERYWHERE + CHARGEBACK)
+CELLS = Rollup("cell", "calls_cells", 60, SAME_EVERYWHERE + CHARGEBACK + VERSIONS)
 
 _TOKENS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS, "input_tokens", "output_tokens", "total_tokens")
 
