@@ -67,8 +67,10 @@ export const COLUMNS: CallColumn[] = [
 ];
 
 const WIDE = ["time", "provider", "model", "operation", "outcome", "duration", "in", "out", "cost", "team", "flags"];
-const NARROW = ["time", "model", "outcome", "duration", "cost"];
+const NARROW = ["time", "model", "duration", "cost", "outcome"];
 const NARROW_PX = 700;
+// On a narrow screen, what leads to a call and what it was about fit without scrolling sideways.
+const NARROW_WIDTHS: Record<string, number> = { time: 84, model: 124, duration: 70, cost: 70 };
 
 function otherwise(wide: number): string[] {
   return wide < NARROW_PX ? NARROW : WIDE;
@@ -78,7 +80,10 @@ function otherwise(wide: number): string[] {
 export function chosen(wide: number): CallColumn[] {
   const asked = choice("columns", "").split(",").filter(Boolean);
   const names = new Set(["time", ...(asked.length ? asked : otherwise(wide))]);
-  return COLUMNS.filter((column) => names.has(column.key));
+  const found = COLUMNS.filter((column) => names.has(column.key));
+  if (wide >= NARROW_PX) return found;
+  const place = (column: CallColumn) => (NARROW.includes(column.key) ? NARROW.indexOf(column.key) : NARROW.length);
+  return found.map((column) => ({ ...column, width: NARROW_WIDTHS[column.key] ?? column.width })).sort((a, b) => place(a) - place(b));
 }
 
 export function ColumnChoice({ wide }: { wide: number }) {
@@ -92,7 +97,7 @@ export function ColumnChoice({ wide }: { wide: number }) {
   };
   const toggle = (key: string) => {
     const next = COLUMNS.map((column) => column.key).filter((each) => (each === key ? !names.includes(key) : names.includes(each)));
-    set({ columns: next.join() === otherwise(wide).join() ? null : next.join(",") }, true);
+    set({ columns: next.length === otherwise(wide).length && next.every((key) => otherwise(wide).includes(key)) ? null : next.join(",") }, true);
   };
   useEffect(() => {
     if (!open) return;
