@@ -66,14 +66,14 @@ def _ours() -> list[Json]:
         figures(
             "Refused",
             "Items that were refused for good, of all that were accepted in the range.",
-            [once(share(*(total(f"tachograph_items_{word}total", "", JOB) for word in ("refused", "accepted"))))],
+            [once(share(*(total(f"tachograph_items_{word}_total", "", JOB) for word in ("refused", "accepted"))))],
             Style("percentunit", ERROR_STEPS, 2),
             3,
         ),
         figures(
             "Time for a batch",
             "Seconds to make a batch durable, mean over the range.",
-            [once(" / ".join(total(f"tachograph_{word}total", "", JOB) for word in ("batch_seconds", "batches")))],
+            [once(" / ".join(total(f"tachograph_{word}_total", "", JOB) for word in ("batch_seconds", "batches")))],
             Style("s", ((1, AMBER), (5, RED)), 3),
         ),
     ]
@@ -81,7 +81,7 @@ def _ours() -> list[Json]:
 
 def _ledger() -> list[Json]:
     fates = [
-        asked(_own(f"items_{fate}total"), name)
+        asked(_own(f"items_{fate}_total"), name)
         for fate, name in (("stored", "stored"), ("deduplicated", "seen before"), ("refused", "refused"))
     ]
     fates.append(asked(_own("items_ignored_total"), "ignored"))
@@ -123,10 +123,11 @@ def _doors() -> list[Json]:
         ),
         lines(
             "Requests refused, by reason",
-            "Export requests and requests to the API a second that were answered with an error.",
+            "A second: export requests, requests to the API and logins.",
             [
                 asked(_own("otlp_requests_refused_total", "reason"), "OTLP: {{reason}}"),
                 asked(_own("api_requests_refused_total", "reason"), "API: {{reason}}"),
+                asked(_own("logins_failed_total", "reason"), "login: {{reason}}"),
             ],
             Style("reqps"),
             6,
@@ -139,7 +140,7 @@ def _doors() -> list[Json]:
             6,
         ),
         lines(
-            "Behind with storing",
+            "Behind with storing, by instance",
             "The age of the oldest item that is not stored yet.",
             [asked(f"max by (instance) (tachograph_store_lag_seconds{{{JOB}}})", "{{instance}}")],
             Style("s", ((10, RED),)),

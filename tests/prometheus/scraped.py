@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -97,8 +97,8 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def scraping(metrics: Metrics, folder: Path) -> Iterator[Prometheus]:
-    """Serve the page, and run a Prometheus that scrapes it; ready once it has."""
+def scraping(metrics: Metrics, folder: Path, rules: Sequence[Path] = ()) -> Iterator[Prometheus]:
+    """Serve the page, and run a Prometheus that scrapes it and follows the rules; ready once it has."""
     binary = program("prometheus")
     with _serving(Target(metrics)) as target, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -107,6 +107,7 @@ def scraping(metrics: Metrics, folder: Path) -> Iterator[Prometheus]:
         config = folder / "prometheus.yml"
         pace = f"{SCRAPE_SECONDS * 1000:.0f}ms"
         config.write_text(
+            f"rule_files: {json.dumps([str(path) for path in rules])}\n"
             f"scrape_configs: [{{job_name: tachograph, scrape_interval: {pace}, scrape_timeout: {pace}, "
             f"static_configs: [{{targets: ['127.0.0.1:{target.port}']}}]}}]"
         )
