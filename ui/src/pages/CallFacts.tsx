@@ -5,6 +5,7 @@ import { Copy } from "../parts/Code";
 import { Panel } from "../parts/Panel";
 import { href } from "../place";
 import { type FullCall, told } from "./CallFields";
+import { useFilterable } from "./CallFilters";
 import { sentence } from "./CallFlags";
 import { TraceLink } from "./CallTrace";
 import { around } from "./CallWays";
@@ -141,13 +142,14 @@ export function CallOdd({ call }: { call: FullCall }) {
 }
 
 export function CallIds({ call }: { call: FullCall }) {
+  const traced = useFilterable("trace_id");
   const ids: [string, string | null, ComponentChildren?][] = [
     ["Call", call.call_id],
     [
       "Trace",
       call.trace_id,
       <>
-        {call.trace_id !== null && <a href={href("/calls", { where: [`trace_id=${call.trace_id}`], range: null, ...around(call.started_at) })}>Its calls</a>}
+        {traced && call.trace_id !== null && <a href={href("/calls", { where: [`trace_id=${call.trace_id}`], range: null, ...around(call.started_at) })}>Its calls</a>}
         <TraceLink call={call} />
       </>,
     ],

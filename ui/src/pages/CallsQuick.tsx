@@ -4,6 +4,7 @@ import { address, request } from "../api";
 import { milliseconds } from "../format";
 import { Tabs } from "../parts/Choice";
 import { choice, go, href, place, set } from "../place";
+import { useFilterable } from "./CallFilters";
 import { identity } from "./CallsList";
 
 interface Quick {
@@ -60,6 +61,7 @@ export function Sightings() {
 export function Search() {
   const [wrong, setWrong] = useState("");
   const [looking, setLooking] = useState(false);
+  const traced = useFilterable("trace_id");
   const box = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const slash = (event: KeyboardEvent) => {
@@ -79,6 +81,7 @@ export function Search() {
     const is = await request(address(`calls/${id}`)).then(() => true, () => false);
     setLooking(false);
     if (is) return go(href(`/calls/${id}`));
+    if (!traced) return setWrong("No call has this id.");
     const others = place.value.query.getAll("where").filter((each) => !each.startsWith("trace_id="));
     set({ where: [...others, `trace_id=${id}`] });
   };
@@ -94,9 +97,9 @@ export function Search() {
       <input
         type="search"
         ref={box}
-        aria-label="Call id, trace id or traceparent"
+        aria-label={traced ? "Call id, trace id or traceparent" : "Call id"}
         aria-invalid={wrong !== ""}
-        placeholder="Call id or trace id"
+        placeholder={traced ? "Call id or trace id" : "Call id"}
         title="Paste an id: / comes here"
         onInput={(event) => {
           setWrong("");
