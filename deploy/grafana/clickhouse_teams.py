@@ -82,7 +82,7 @@ def _chargeback() -> list[Json]:
             "Top models of each team",
             "The five on which a team spent most, by the version that answered.",
             listed({"Cost": "cost_usd", "Calls": "calls"}, ("team", "version"), f'{order}\nLIMIT 5 BY "Team"', CHARGED),
-            Style(columns=kinds),
+            Style(columns={"Cost": KINDS["Cost"], "Calls": KINDS["Calls"]}),
             10,
         ),
     ]
