@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import random
 import socket
 import statistics
@@ -20,12 +21,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 
-from benchmarks.store import UNTIL_AT, loaded
+from benchmarks.store import SINCE_AT, UNTIL_AT, loaded
 from tachograph import pricing
 from tachograph.health import Health
 from tachograph.store import Store, open_store
 from tachograph.web.api import Parts
 from tachograph.web.server import Server
+from tachograph.web.views import Prices
 
 TARGET_MS = 300.0  # p95
 TIMES = 20
@@ -88,7 +90,7 @@ def main() -> None:
     with open_store(f"chdb://{loaded(told.rows)}") as store, serving(store) as address:
         asked = {name: path for name, path in questions().items() if told.only in name}
         if not told.only:
-            asked["one call"] = f"/api/v1/calls/{store.calls(since=UNTIL_AT.min, until=UNTIL_AT, limit=1)[0].call_id}"
+            asked["one call"] = f"/api/v1/calls/{store.calls(since=SINCE_AT, until=UNTIL_AT, limit=1)[0].call_id}"
         print(f"{told.rows:,} calls; ms, alone: median, p95; {told.browsers} browsers at once: median, p95")
         alone = {name: [timed(address + path) for _ in range(TIMES + 1)][1:] for name, path in asked.items()}
         together = at_once(address, asked, told.browsers)
@@ -100,7 +102,10 @@ def main() -> None:
 def serving(store: Store) -> Iterator[str]:
     """The address of the API over the store."""
     book = pricing.price_book()
-    parts = Parts(store, lambda call: pricing.explanation(call, book), Health(), lambda: UNTIL_AT)
+    prices = Prices(functools.partial(pricing.dated, book), functools.partial(pricing.fix, book))
+    parts = Parts(
+        store, lambda call: pricing.explanation(call, book), Health(), lambda: UNTIL_AT, views=store, prices=prices
+    )
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         server = Server(parts)

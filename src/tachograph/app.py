@@ -44,6 +44,7 @@ from tachograph.normalise import Circumstances, from_exchange, price, unpriced
 from tachograph.outlets.otlp import Collector as CollectorOutlet
 from tachograph.pricing import PriceBook, PriceFileError
 from tachograph.prometheus import Metrics
+from tachograph.prometheus.promql import promql
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
 from tachograph.store.engine import Engine, return_memory_early
@@ -52,6 +53,7 @@ from tachograph.web import site
 from tachograph.web.api import Parts
 from tachograph.web.live import Live
 from tachograph.web.server import Server
+from tachograph.web.views import Prices
 
 # What a user can put right: told in one line, exit code 2.
 EXPECTED: tuple[type[Exception], ...] = (Refused, Busy, SettingsError, PriceFileError, StoreError, ValueError)
@@ -229,6 +231,9 @@ def serve(
             metrics=functools.partial(keeping.shown, metrics.exposition),
             reported=store.reported,
             annotations=store,
+            views=store,
+            prices=Prices(functools.partial(pricing.dated, book), functools.partial(pricing.fix, book)),
+            promql=functools.partial(promql, _words(settings.metric_labels)),
             doors=lambda: open_doors,
             routes=lambda: gateway.offered(settings) if "gateway" in open_doors else (),
             retention_days=settings.retention_days,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import threading
 import time
@@ -13,10 +14,12 @@ from typing import Any
 from tachograph import pricing
 from tachograph.access import Tls
 from tachograph.health import Health
+from tachograph.prometheus.promql import promql
 from tachograph.store import Store
 from tachograph.testing import generated_day
 from tachograph.web.api import Parts
 from tachograph.web.server import Server
+from tachograph.web.views import Prices
 
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
 CALLS = list(generated_day(date(2026, 11, 1), 50))
@@ -43,6 +46,9 @@ def parts_over(store: Store, **more: Any) -> Parts:
         "metrics": lambda _accept: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
         "reported": store.reported,
         "annotations": store,
+        "views": store,
+        "prices": Prices(functools.partial(pricing.dated, book), functools.partial(pricing.fix, book)),
+        "promql": functools.partial(promql, ("provider", "model", "team")),
         "retention_days": {"calls": 30},
         "routes": lambda: [("/openai", "openai")],
         "doors": lambda: {"api": "127.0.0.1:4180"},

@@ -15,6 +15,7 @@ from tachograph.pricing import genai
 from tachograph.pricing.book import PriceBook
 from tachograph.pricing.charge import Charge, Line
 from tachograph.pricing.explain import explain, explanation
+from tachograph.pricing.listing import dated, fix
 from tachograph.pricing.overrides import PriceFileError, overridden
 from tachograph.pricing.rows import PriceRow, Table
 
@@ -25,8 +26,10 @@ __all__ = [
     "PriceFileError",
     "PriceRow",
     "Table",
+    "dated",
     "explain",
     "explanation",
+    "fix",
     "overridden",
     "price_book",
 ]

@@ -20,6 +20,9 @@ from tachograph.call import Call
 from tachograph.series import Series
 from tachograph.store import annotating, points, questions
 from tachograph.store import ask as asking
+from tachograph.store import headroom as allowed
+from tachograph.store import heat as heating
+from tachograph.store import versions as versioning
 from tachograph.store.conditions import DIMENSIONS, Where
 from tachograph.store.engine import Engine, Limits
 from tachograph.store.errors import InUse, StoreError, Unknown
@@ -167,6 +170,38 @@ class Store:
             order=order,
             kept_days=self._kept_days,
         )
+
+    def statement(
+        self,
+        measures: str | Sequence[str],
+        by: str | Sequence[str] = (),
+        where: Where | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        step: timedelta | None = None,
+        limit: int | None = None,
+        order: str | None = None,
+    ) -> str:
+        """The SQL that answers what `ask` is asked, its values written out."""
+        question = asking.checked(measures, by, where, since=since, until=until, step=step, limit=limit, order=order)
+        return asking.statement(self.engine, question, self._kept_days)
+
+    def heat(
+        self, of: str, where: Where | None = None, *, since: datetime, until: datetime, step: timedelta
+    ) -> heating.Heat:
+        """See `store.heat`."""
+        return heating.heat(self.engine, of, where, since=since, until=until, step=step, kept_days=self._kept_days)
+
+    def versions(
+        self, where: Where | None = None, *, since: datetime, until: datetime
+    ) -> tuple[list[versioning.Version], list[versioning.Change]]:
+        """See `store.versions`."""
+        return versioning.versions(self.engine, where, since=since, until=until, kept_days=self._kept_days)
+
+    def headroom(self, where: Where | None = None, *, since: datetime, until: datetime) -> list[allowed.Headroom]:
+        """See `store.headroom`."""
+        return allowed.headroom(self.engine, where, since=since, until=until)
 
     def call(self, call_id: str) -> Call | None:
         """The call of that id, or None."""

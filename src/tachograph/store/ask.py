@@ -83,7 +83,7 @@ def statement(engine: Engine, question: Question, kept_days: Retention = Mapping
     plan, values = planned(engine, question, kept_days), Literals()
     inner = _sql(question, plan, values)
     limit = "" if question.limit is None else f"\nLIMIT {question.limit}"
-    shown = ["fromUnixTimestamp(step_at, 'UTC') AS `time`"] if question.step else []
+    shown = ["toDateTime(step_at, 'UTC') AS `time`"] if question.step else []
     shown += [f"l{i} AS {named(name)}" for i, name in enumerate(question.by)]
     shown += [f"m{i} AS {named(measure.name)}" for i, measure in enumerate(question.measures)]
     return f"SELECT {', '.join(shown)}\nFROM (\n{inner}{limit})"

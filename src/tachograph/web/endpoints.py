@@ -9,7 +9,19 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tachograph.web import annotating, calls, connect, login, openapi, parameters, pulse, questions, schemas, stream
+from tachograph.web import (
+    annotating,
+    calls,
+    connect,
+    login,
+    looking,
+    openapi,
+    parameters,
+    pulse,
+    questions,
+    schemas,
+    stream,
+)
 from tachograph.web.endpoint import Endpoint
 from tachograph.web.parts import Parts
 
@@ -46,6 +58,76 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             parameters.ROWS,
             parameters.ORDER,
         ),
+        shared=True,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/ask/text",
+        looking.text,
+        "read",
+        "The same question as SQL that runs as it stands, and as PromQL over the metrics of this process.",
+        {JSON: schemas.ASK_TEXT},
+        (
+            parameters.MEASURE,
+            parameters.BY,
+            parameters.WHERE,
+            parameters.SINCE,
+            parameters.UNTIL,
+            parameters.STEP,
+            parameters.ROWS,
+            parameters.ORDER,
+        ),
+        optional="promql",
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/vocabulary",
+        looking.vocabulary,
+        "read",
+        "Every measure and every dimension that may be asked.",
+        {JSON: schemas.VOCABULARY},
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/heat",
+        looking.heat,
+        "read",
+        "Latency over time: how many calls in which bucket of a quarter doubling.",
+        {JSON: schemas.HEAT},
+        (parameters.LATENCY, parameters.WHERE, parameters.SINCE, parameters.UNTIL, parameters.STEP),
+        optional="views",
+        shared=True,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/models",
+        looking.models,
+        "read",
+        "Every version of a model that was seen, and when one took over from another.",
+        {JSON: schemas.MODELS},
+        (parameters.WHERE, parameters.SINCE, parameters.UNTIL),
+        optional="prices",
+        shared=True,
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/prices",
+        looking.prices,
+        "read",
+        "The dated rows of the price book for one model of one provider.",
+        {JSON: schemas.PRICES},
+        (parameters.PROVIDER, parameters.MODEL),
+        optional="prices",
+    ),
+    Endpoint(
+        "GET",
+        "/api/v1/headroom",
+        looking.headroom,
+        "read",
+        "What is left of the rate limits, as the last answers stated them.",
+        {JSON: schemas.HEADROOM},
+        (parameters.WHERE, parameters.SINCE, parameters.UNTIL),
+        optional="views",
         shared=True,
     ),
     Endpoint(

@@ -20,6 +20,7 @@ from tachograph.call import COLUMNS, EPOCH, Kind
 from tachograph.flow import Refused
 from tachograph.store import MEASURES
 from tachograph.store.conditions import DIMENSIONS, MAPS, nearest
+from tachograph.store.heat import LATENCIES
 from tachograph.store.questions import Place
 
 PAGE_CALLS_MAX = 1000
@@ -84,6 +85,9 @@ ORDER = Parameter(
     "by a measure or dimension that is asked, or by time; -NAME for descending",
     {"type": "string", "pattern": f"^-?(time|{'|'.join(MEASURES)}|{_DIMENSION})$"},
 )
+LATENCY = Parameter("of", "which latency; `duration_ms` if not given", {"enum": list(LATENCIES)})
+PROVIDER = Parameter("provider", "as calls name it", {"type": "string", "minLength": 1}, required=True)
+MODEL = Parameter("model", "as requested, as answered, or canonical", {"type": "string", "minLength": 1}, required=True)
 ROWS = Parameter("limit", "at most so many rows", {"type": "integer", "minimum": 1, "maximum": ANSWER_ROWS_MAX})
 PAGE = Parameter("limit", "calls of a page; 100", {"type": "integer", "minimum": 1, "maximum": PAGE_CALLS_MAX})
 AFTER = Parameter(

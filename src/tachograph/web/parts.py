@@ -22,10 +22,15 @@ from tachograph.web.failures import Failures
 from tachograph.web.live import Live
 from tachograph.web.sessions import Sessions
 from tachograph.web.site import Site
+from tachograph.web.views import Prices, Views
 from tachograph.web.visitor import ANYBODY_HERE, Visitor
 
 # Told the `Accept` of the request, or None: the page and its content type.
 Metrics = Callable[[str | None], tuple[bytes, str]]
+# Told measures, dimensions, conditions and the width of a point: measure -> PromQL, measure -> why there is none.
+Promql = Callable[
+    [Sequence[str], Sequence[str], Mapping[str, Any], timedelta], tuple[Mapping[str, str], Mapping[str, str]]
+]
 
 
 class Data(Sink, Protocol):
@@ -94,7 +99,8 @@ class Parts:
     explain: the multiplication of one call, JSON-ready. now: the clock. live: where stored calls are published.
     ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
     metrics: the page for Prometheus. reported: what services counted about themselves from one moment to another.
-    annotations: what people say about moments. None: this process has none, and the path is not part of its API.
+    annotations: what people say about moments. views: what the screens look at beside series and calls; prices: the
+    price book; promql: a question as Prometheus is asked it. None: this process has none, and the path is not part of its API.
     doors: name -> address of every door that is open. routes: prefix and provider of what the gateway offers.
     retention_days: table -> how long it is kept. site: the screens. keys: who may ask.
     listen_host: where this API listens; on loopback it answers to loopback alone. tls: whether it is encrypted.
@@ -111,6 +117,9 @@ class Parts:
     metrics: Metrics | None = None
     reported: Callable[[datetime, datetime], list[dict[str, Any]]] | None = None
     annotations: Annotations | None = None
+    views: Views | None = None
+    prices: Prices | None = None
+    promql: Promql | None = None
     doors: Callable[[], Mapping[str, str]] = dict
     routes: Callable[[], Sequence[tuple[str, str]]] = tuple
     retention_days: Mapping[str, int] = field(default_factory=dict)

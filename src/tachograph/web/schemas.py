@@ -181,6 +181,109 @@ CONNECT = _object(
         "calls": {**_COUNT, "description": "how many are stored that the key may see"},
     }
 )
+
+
+def _listed(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def _maybe(schema: Mapping[str, Any], *names: str) -> dict[str, Schema]:
+    return dict.fromkeys(names, {**schema, "type": [schema["type"], "null"]})
+
+
+_WORD = {"type": "string"}
+ASK_TEXT = _object(
+    {
+        "sql": {**_WORD, "description": "runs as it stands in a client of the database"},
+        "promql": _listed(_object({"measure": _WORD, "expression": _WORD})),
+        "promql_missing": _listed(_object({"measure": _WORD, "why": _WORD})),
+    }
+)
+VOCABULARY = _object(
+    {
+        "measures": _listed(_object({"name": _WORD, "unit": _WORD, "meaning": _WORD})),
+        "dimensions": _listed(_object({"name": _WORD, "meaning": _WORD, "section": _WORD})),
+        "maps": _listed({**_WORD, "description": "dimensions of it are written MAP.KEY"}),
+        "outcomes": _listed(_WORD),
+        "error_types": _listed(_WORD),
+    }
+)
+HEAT = _object(
+    {
+        "of": _WORD,
+        "unit": _WORD,
+        "since": _TIME,
+        "until": _TIME,
+        "step_seconds": _COUNT,
+        "table": {**_WORD, "description": "which stored table answered"},
+        "buckets": _listed(_object({"low_ms": _NUMBER, "high_ms": _NUMBER})),
+        "rows": {
+            **_listed({"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 3}),
+            "description": "start of the step in seconds since 1970, place of the bucket, calls (of itl_ms: gaps)",
+        },
+    }
+)
+MODELS = _object(
+    {
+        "models": _listed(
+            _object(
+                {
+                    "provider": _WORD,
+                    **_maybe(_WORD, "request_model", "response_model", "model"),
+                    "calls": _COUNT,
+                    **_maybe({"type": "number"}, "cost_usd"),
+                    "priced_calls": _COUNT,
+                    "first_seen": _TIME,
+                    "last_seen": _TIME,
+                    **_maybe({**_WORD, "description": "the last that was used"}, "price_id"),
+                    **_maybe({**_WORD, "description": "lines of a price file that price it"}, "fix"),
+                }
+            )
+        ),
+        "changes": _listed(
+            _object({"at": _TIME, "provider": _WORD, "request_model": _WORD, "before": _WORD, "after": _WORD})
+        ),
+    }
+)
+PRICES = _object(
+    {
+        "rows": _listed(
+            _object(
+                {
+                    "price_id": _WORD,
+                    "provider": _WORD,
+                    "model": _WORD,
+                    **_maybe({**_WORD, "format": "date"}, "since", "until"),
+                    "in_force": {"type": "boolean"},
+                    "rates": {
+                        "type": "object",
+                        "additionalProperties": _WORD,
+                        "description": "US dollars per million tokens, or per what the name says",
+                    },
+                    "source": _WORD,
+                }
+            )
+        ),
+        **_maybe({**_WORD, "description": "lines of a price file that price it"}, "fix"),
+    }
+)
+HEADROOM = _object(
+    {
+        "rows": _listed(
+            _object(
+                {
+                    "provider": _WORD,
+                    **_maybe(_WORD, "model", "api_key_id"),
+                    "at": _TIME,
+                    **_maybe(_COUNT, "limit_requests", "remaining_requests"),
+                    **_maybe(_NUMBER, "reset_requests_ms"),
+                    **_maybe(_COUNT, "limit_tokens", "remaining_tokens"),
+                    **_maybe(_NUMBER, "reset_tokens_ms"),
+                }
+            )
+        )
+    }
+)
 _TABLE = _object({"table": {"type": "string"}, "rows": _COUNT, "bytes_on_disk": _COUNT, "parts": _COUNT})
 _MAYBE_TIME = {**_TIME, "type": ["string", "null"]}
 HEALTH = _object(

@@ -23,6 +23,7 @@ from tachograph.store.questions import Place
 from tachograph.web.live import Listener, Live, Matching
 from tachograph.web.matching import matching
 from tachograph.web.parts import Data, Parts
+from tachograph.web.views import TeamViews
 from tachograph.web.visitor import Visitor
 
 
@@ -30,10 +31,12 @@ def scoped(parts: Parts, visitor: Visitor) -> Parts:
     """The parts as this visitor may see them."""
     if not visitor.teams:
         return dataclasses.replace(parts, visitor=visitor)
+    data = TeamData(parts.data, visitor.teams)
     return dataclasses.replace(
         parts,
         visitor=visitor,
-        data=TeamData(parts.data, visitor.teams),
+        data=data,
+        views=TeamViews(parts.views, data.theirs) if parts.views else None,
         live=TeamLive(parts.live, visitor.teams),
         ledger=None,
         metrics=None,
@@ -60,7 +63,7 @@ class TeamData:
         order: str | None = None,
     ) -> Series:
         """See `Data`."""
-        theirs = self._theirs(where)
+        theirs = self.theirs(where)
         return self._data.ask(measures, by, theirs, since=since, until=until, step=step, limit=limit, order=order)
 
     def call(self, call_id: str) -> Call | None:
@@ -78,7 +81,7 @@ class TeamData:
         after: Place | None = None,
     ) -> list[Call]:
         """See `Data`."""
-        return self._data.calls(self._theirs(where), since=since, until=until, limit=limit, after=after)
+        return self._data.calls(self.theirs(where), since=since, until=until, limit=limit, after=after)
 
     def sightings(self, call_id: str) -> list[Call]:
         """See `Data`; those that say they are of these teams."""
@@ -92,7 +95,7 @@ class TeamData:
         """Refused: a key of certain teams never has the scope for it."""
         raise Refused("teams", "a key of certain teams sends no calls: ask with one of the scope ingest")
 
-    def _theirs(self, where: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def theirs(self, where: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The conditions, with those of the teams that were asked for which this visitor may see."""
         asked = (where or {}).get("team", list(self._teams))
         wanted = asked if isinstance(asked, list) else [asked]

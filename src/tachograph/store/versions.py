@@ -1,0 +1,209 @@
+"""Every version of a model that was seen: how much it answered, when first and last, and when one took over.
+
+In: conditions, a range. Out: `Version`s and `Change`s. What it must never know: which version is the newer, a price.
+
+Sums come from the roll-ups, step by step; that says in which step a version was first and last seen, and only these
+few steps are looked at in the raw rows, for the exact moments. Of steps whose calls are no longer kept the step's ends
+are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+
+from tachograph.store.conditions import Parameters, Where, check_dimension, conditions, microseconds, moment
+from tachograph.store.engine import Engine
+from tachograph.store.errors import StoreError
+from tachograph.store.measures import MEASURES, Measure
+from tachograph.store.planning import Question, Retention, check_range, clock, planned, rows
+
+ROWS_MAX = 300_000
+_KEYS = ("provider", "request_model", "response_model", "model")
+_FINE, _COARSE = timedelta(hours=1), timedelta(days=1)
+_FINE_UNTIL = timedelta(days=45)
+_TAKEN_OVER = 2 / 3  # of the answers of a step, from which on a version is the one that answers
+_PRICED = Measure("priced_calls", "calls", "", "count(cost_usd)", "sum(rolled.priced_calls)", ("priced_calls",))
+
+Key = tuple[str, str | None, str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One requested name, the name that answered, the canonical one. price_id: the last that was used."""
+
+    provider: str
+    request_model: str | None
+    response_model: str | None
+    model: str | None
+    calls: int
+    cost_usd: float | None
+    priced_calls: int
+    first_seen: datetime
+    last_seen: datetime
+    price_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From `at` on the requested model is answered by `after`, by `before` until then."""
+
+    at: datetime
+    provider: str
+    request_model: str
+    before: str
+    after: str
+
+
+@dataclass(slots=True)
+class _Steps:
+    """A version step by step, in seconds since 1970."""
+
+    calls: dict[int, int] = field(default_factory=dict)
+    cost: Decimal | None = None
+    priced: int = 0
+    priced_last: int | None = None
+
+    def add(self, at: int, calls: int, cost: Decimal | None, priced: int) -> None:
+        self.calls[at] = calls
+        self.priced += priced
+        if priced:
+            self.priced_last = at
+        if cost is not None:
+            self.cost = cost + (self.cost or 0)
+
+
+def versions(
+    engine: Engine,
+    where: Where | None = None,
+    *,
+    since: datetime,
+    until: datetime,
+    kept_days: Retention = MappingProxyType({}),
+) -> tuple[list[Version], list[Change]]:
+    """The versions of the calls with since <= started_at < until, those that answered most first; and the changes of
+    them, oldest first. Raises as `ask` does.
+    """
+    for name in where or {}:
+        check_dimension(name)
+    check_range(since, until)
+    step = _FINE if until - since <= _FINE_UNTIL else _COARSE
+    measures = (MEASURES["calls"], MEASURES["cost_usd"], _PRICED)
+    question = Question(measures, _KEYS, where or {}, since.astimezone(UTC), until.astimezone(UTC), step)
+    steps = _stepwise(engine, question, kept_days)
+    seen = _seen(engine, question, steps)
+    found = [_version(key, steps[key], seen.get(key), question) for key in steps]
+    found.sort(key=lambda version: (-version.calls, version.provider, version.request_model or ""))
+    return found, _changes(found, steps, int(step.total_seconds()))
+
+
+def _stepwise(engine: Engine, question: Question, kept_days: Retention) -> dict[Key, _Steps]:
+    plan, told = planned(engine, question, kept_days), Parameters()
+    seconds = question.step_seconds or 1
+    figures = ", ".join(str(measure.raw if plan is None else measure.rolled) for measure in question.measures)
+    there = "" if plan is None else " HAVING sum(rolled.calls) != 0"
+    found = engine.query(
+        f"SELECT {', '.join(_KEYS)}, intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at, {figures}"
+        f" FROM {rows(question, plan, told)} GROUP BY {', '.join(_KEYS)}, step_at{there}"
+        f" ORDER BY step_at LIMIT {ROWS_MAX + 1}",
+        told.values,
+    )
+    if len(found) > ROWS_MAX:
+        raise StoreError("there are too many versions in this time: ask a shorter time or one provider")
+    steps: dict[Key, _Steps] = {}
+    for *key, at, calls, cost, priced in found:
+        steps.setdefault((key[0], key[1], key[2], key[3]), _Steps()).add(at, calls, cost, priced)
+    return steps
+
+
+def _seen(engine: Engine, question: Question, steps: Mapping[Key, _Steps]) -> dict[Key, tuple[int, int, str | None]]:
+    """First and last moment in microseconds, last price, from the raw rows of the steps in which these must be."""
+    width, wanted = question.step_seconds or 1, set()
+    for one in steps.values():
+        wanted |= {min(one.calls), max(one.calls), *([] if one.priced_last is None else [one.priced_last])}
+    if not wanted:
+        return {}
+    told = Parameters()
+    spans = " OR ".join(
+        f"started_at >= {told.moment(moment(low * 10**6))} AND started_at < {told.moment(moment(high * 10**6))}"
+        for low, high in _joined(sorted(wanted), width)
+    )
+    found = engine.query(
+        f"SELECT {', '.join(_KEYS)}, toUnixTimestamp64Micro(min(started_at)), toUnixTimestamp64Micro(max(started_at)),"
+        f" argMax(price_id, started_at) FROM calls WHERE same_as IS NULL AND ({spans})"
+        f" AND started_at >= {told.moment(question.since)} AND started_at < {told.moment(question.until)}"
+        f"{conditions(question.where, told)} GROUP BY {', '.join(_KEYS)}",
+        told.values,
+    )
+    return {(row[0], row[1], row[2], row[3]): (row[4], row[5], row[6]) for row in found}
+
+
+def _joined(starts: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Steps side by side as one span."""
+    spans: list[tuple[int, int]] = []
+    for start in starts:
+        if spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], start + width)
+        else:
+            spans.append((start, start + width))
+    return spans
+
+
+def _version(key: Key, one: _Steps, seen: tuple[int, int, str | None] | None, question: Question) -> Version:
+    width = (question.step_seconds or 1) * 10**6
+    first, last = min(one.calls) * 10**6, max(one.calls) * 10**6
+    low, high, price_id = seen or (None, None, None)
+    since, until = microseconds(question.since), microseconds(question.until)
+    exact_first = low if low is not None and first <= low < first + width else max(first, since)
+    exact_last = high if high is not None and last <= high < last + width else min(last + width, until) - 1
+    cost = None if one.cost is None or not one.priced else float(one.cost)
+    calls = sum(one.calls.values())
+    return Version(*key, calls, cost, one.priced, moment(exact_first), moment(exact_last), price_id)
+
+
+def _changes(found: Iterable[Version], steps: Mapping[Key, _Steps], width: int) -> list[Change]:
+    """The moments from which on another version answers what is requested by the same name."""
+    answered: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
+    first: dict[tuple[str, str, str], datetime] = {}
+    for version in found:
+        if version.request_model is not None and version.response_model is not None:
+            asked = (version.provider, version.request_model)
+            key = (*asked, version.response_model, version.model)
+            by_step = answered.setdefault(asked, {}).setdefault(version.response_model, {})
+            for at, calls in steps[key].calls.items():
+                by_step[at] = by_step.get(at, 0) + calls
+            one = (*asked, version.response_model)
+            first[one] = min(first.get(one, version.first_seen), version.first_seen)
+    changes = []
+    for asked, by_version in answered.items():
+        for at, before, after in _taken_over(by_version):
+            begun = first[*asked, after]
+            near = abs(begun.timestamp() - at) < 2 * width
+            changes.append(Change(begun if near else moment(at * 10**6), *asked, before, after))
+    return sorted(changes, key=lambda change: (change.at, change.provider, change.request_model))
+
+
+def _taken_over(by_version: Mapping[str, Mapping[int, int]]) -> list[tuple[int, str, str]]:
+    """(step, version before, version after). A few calls that another version answers meanwhile are no change: one
+    takes over in a step in which it gives most of the answers, if it does so in the next step with answers as well.
+    """
+    leading: list[tuple[int, str | None]] = []
+    for at in sorted({at for calls in by_version.values() for at in calls}):
+        total = sum(calls.get(at, 0) for calls in by_version.values())
+        most = max(by_version, key=lambda name: by_version[name].get(at, 0))
+        leading.append((at, most if by_version[most].get(at, 0) >= _TAKEN_OVER * total else None))
+    changes: list[tuple[int, str, str]] = []
+    current: str | None = None
+    for place, (at, leader) in enumerate(leading):
+        if leader is None or leader == current:
+            continue
+        following = next((name for _, name in leading[place + 1 :] if name is not None), leader)
+        if current is None:
+            current = leader
+        elif following == leader:
+            changes.append((at, current, leader))
+            current = leader
+    return changes
