@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import typer
+from deploy.grafana import generate as dashboards
 
 from docs.gateway import gateway_page
 from tachograph.call import COLUMNS
@@ -225,4 +226,4 @@ PAGES = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(max(main(sys.argv[1:]), dashboards.main(sys.argv[1:])))
