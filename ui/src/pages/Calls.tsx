@@ -151,6 +151,7 @@ function Status({ feed, after }: { feed: Feed; after: string }) {
 }
 
 function said(feed: Feed): string {
+  if (feed.failure && !feed.asked) return "";
   if (feed.stream === "off") return "New calls are not followed.";
   if (feed.stream === "opening") return "Connecting to follow new calls…";
   return feed.perSecond > 0 ? `New calls appear as they are stored: ${count(Math.max(0.2, feed.perSecond))} a second.` : "New calls appear as they are stored.";
