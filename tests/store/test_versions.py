@@ -30,7 +30,7 @@ def day(moment: datetime, count: int) -> list[Call]:
 
 
 def filled_before(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[Sequence[Call], int]:
-    """Old calls that are kept no longer, new ones of which some were taken back; those that count, and how many went."""
+    """Old calls that are kept no longer, new ones of which some were taken back; those that count, how many went."""
     migrate(engine, migrations=shipped()[:3])
     old, new = day(OLD, 40), day(NEW, 200)
     for start in range(0, len(new), 50):

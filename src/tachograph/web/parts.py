@@ -100,7 +100,8 @@ class Parts:
     ledger: accepted {door: n}, stored, deduplicated, refused {reason: n}, ignored {reason: n}, in_flight, balanced.
     metrics: the page for Prometheus. reported: what services counted about themselves from one moment to another.
     annotations: what people say about moments. views: what the screens look at beside series and calls; prices: the
-    price book; promql: a question as Prometheus is asked it. None: this process has none, and the path is not part of its API.
+    price book; promql: a question as Prometheus is asked it.
+    None: this process has none, and the path is not part of its API.
     doors: name -> address of every door that is open. routes: prefix and provider of what the gateway offers.
     retention_days: table -> how long it is kept. site: the screens. keys: who may ask.
     listen_host: where this API listens; on loopback it answers to loopback alone. tls: whether it is encrypted.

@@ -188,7 +188,7 @@ def _listed(item: Schema) -> Schema:
 
 
 def _maybe(schema: Mapping[str, Any], *names: str) -> dict[str, Schema]:
-    return dict.fromkeys(names, {**schema, "type": [schema["type"], "null"]})
+    return {name: {**schema, "type": [schema["type"], "null"]} for name in names}
 
 
 _WORD = {"type": "string"}
