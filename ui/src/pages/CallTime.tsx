@@ -61,7 +61,7 @@ function Known({ call }: { call: FullCall }) {
     ["First content", call.ttft_ms === null ? null : milliseconds(call.ttft_ms)],
     ["Time per output token", call.tpot_ms === null ? null : milliseconds(call.tpot_ms)],
     ["Accepted here", `${clock(call.received_at)}${ended !== null && received >= ended ? `, ${milliseconds(received - ended)} after it ended` : ""}`],
-    ["Asked to wait before the next try", call.retry_after_ms === null ? null : milliseconds(call.retry_after_ms)],
+    ["Asked to wait", call.retry_after_ms === null ? null : milliseconds(call.retry_after_ms)],
   ];
   return (
     <dl class="facts">

@@ -57,7 +57,7 @@ export function stretches(call: Timed): Stretch[] {
 export function missing(call: Timed): string[] {
   const said = ["When the headers came, and events before the first content, are not kept of a call."];
   if (call.duration_ms === null) said.push("Nobody recorded how long it took.");
-  if (!call.streamed) said.push("It was not streamed: it came in one piece, so there is no first token and there are no gaps.");
+  if (!call.streamed) said.push("It was not streamed, so there is no first token and there are no gaps.");
   else if (call.ttft_ms === null) said.push("Nobody recorded when its first content came.");
   else if (lastContent(call) === null) said.push("Not every gap is known, so it cannot be said when the last content came.");
   const unsaid = [call.server_ms === null ? "how long it worked" : "", call.queue_ms === null ? "how long the request waited" : ""].filter(Boolean);
