@@ -81,10 +81,10 @@ function Whole({ found }: { found: OneCall }) {
         <CallSeen call={call} others={found.sightings} />
         <CallModel call={call} />
         <CallWho call={call} />
-        <CallLimits call={call} />
-        <CallAttempts call={call} />
         <CallIds call={call} />
         <Raw found={found} />
+        <CallLimits call={call} />
+        <CallAttempts call={call} />
       </div>
     </>
   );
