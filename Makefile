@@ -36,7 +36,7 @@ $(UV):
 up: .venv/.ready ## set everything up and run it: screens and API on http://127.0.0.1:4180
 	.venv/bin/tachograph up --with examples/recordings
 
-demo: .venv/.ready ## import the recordings and traces (or a generated day) and print the summary
+demo: .venv/.ready ## a day of lively traffic in four minutes, on http://127.0.0.1:4180
 	.venv/bin/tachograph demo
 
 test: .venv/.ready ## set everything up and pass the tests

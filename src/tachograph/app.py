@@ -20,7 +20,7 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,6 @@ from tachograph.prometheus.promql import promql
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
 from tachograph.store.engine import Engine, return_memory_early
-from tachograph.testing import generated_day
 from tachograph.web import site
 from tachograph.web.api import Parts
 from tachograph.web.live import Live
@@ -60,7 +59,6 @@ EXPECTED: tuple[type[Exception], ...] = (Refused, Busy, SettingsError, PriceFile
 API_FILE = "tachograph.api"  # in the data folder: where the process that has the store open can be asked
 POSITIONS_FILE = "tachograph.positions"  # in the data folder: how far each file was imported
 DISK_BYTES_MIN = 1024**3
-GENERATED_CALLS = 20_000
 LAG_SECONDS = 1.0
 PACKAGES = (
     "chdb",
@@ -74,13 +72,6 @@ PACKAGES = (
     "uvicorn",
     "brotli",
     "zstandard",
-)
-# Published traces that hold single calls, and the mapping of each.
-TRACES = (
-    ("azure_llm/AzureLLMInferenceTrace_conv.csv.gz", "azure-llm"),
-    ("azure_llm/AzureLLMInferenceTrace_code.csv.gz", "azure-llm"),
-    ("mooncake/conversation_trace.jsonl.gz", "mooncake"),
-    ("llmperf_leaderboard/requests.csv.gz", "llmperf"),
 )
 
 
@@ -398,21 +389,6 @@ def _announced(settings: Settings, keys: access.Keys, tls: access.Tls | None) ->
     finally:
         if file is not None:
             file.unlink(missing_ok=True)
-
-
-def demo(real: Path, settings: Settings, data: Store | Remote, *, tick: Tick) -> tuple[str, dict[str, Any]]:
-    """Fill the store: recordings and traces below `real` where it exists, else a generated day. (title, summary)."""
-    importer = _importer(settings, data, tick)
-    if not (real / "wire").is_dir():
-        day = (now() - timedelta(days=1)).date()
-        made = importer.calls(generated_day(day), f"generated day {day}", GENERATED_CALLS)
-        return f"a GENERATED day of traffic ({day}, no real data at {real}): {made.line()}", made.summary.to_dict()
-    result = importer.run([real / "wire"])
-    for file, mapping in TRACES:
-        if (real / "traces" / file).is_file():
-            result.add(importer.run([real / "traces" / file], mapping))
-    title = f"recorded exchanges and published traces of {real} (traces hold no model, so they have no price)"
-    return f"{title}: {result.line()}", result.summary.to_dict()
 
 
 def ledger(settings: Settings) -> dict[str, Any]:

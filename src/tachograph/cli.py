@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from tachograph import access, app, pricing, show, when
+from tachograph import demo as day_played
 from tachograph.call import Call, to_dict
 from tachograph.config import Settings, load
 from tachograph.flow import Refused
@@ -317,19 +319,49 @@ def ledger(as_json: AsJson = False, store: Store = None, config: Config = None) 
 
 @commands.command()
 def demo(
-    real: Annotated[Path, typer.Option(help="Folder with `wire` recordings and `traces`.")] = Path("../shared/data"),
-    as_json: AsJson = False,
-    store: Store = None,
-    config: Config = None,
+    minutes: Annotated[float, typer.Option(help="How long the day takes.", min=0.1, max=60)] = 4.0,
+    stop: Annotated[bool, typer.Option("--stop", help="End with the day instead of serving on.")] = False,
+    store: Annotated[str | None, typer.Option(help="Data folder.", show_default="a new one, gone afterwards")] = None,
+    listen: Annotated[str | None, typer.Option(help="Address of the screens, host:port.")] = None,
+    otlp_http: Annotated[str | None, typer.Option(help="Address of the OTLP/HTTP door.")] = None,
+    otlp_grpc: Annotated[str | None, typer.Option(help="Address of the OTLP/gRPC door.")] = None,
+    gateway: Annotated[str | None, typer.Option(help="Address of the gateway.")] = None,
 ) -> None:
-    """Fill the store with recordings and traces where there are any, else with a generated day, and sum it up."""
-    settings = _settings(config, store=store)
-    with app.opened(settings) as data, _progress() as progress:
-        title, value = app.demo(real, settings, data, tick=_ticker(progress))
-    if as_json:
-        _print_json(value)
-    else:
-        show.summary(_console(), value, title)
+    """Play a day of lively traffic in minutes: a simulated provider, through SDK, gateway and OTLP doors.
+
+    It has a spike, an incident, a canary, a change of a model's version and a jump of costs, after a week without.
+    """
+    doors = {"listen": listen, "otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "gateway": gateway}
+    with tempfile.TemporaryDirectory(prefix="tachograph-demo-store-") as folder:
+        settings = _settings(None, store=Path(store).absolute() if store else folder, **doors)
+        with _demo_progress() as progress:
+            counted = day_played.run(
+                settings, minutes, stop=stop, say=progress.console.print, tick=_demo_ticker(progress)
+            )
+    if counted.made != counted.stored:
+        raise typer.Exit(1)
+
+
+def _demo_progress() -> Progress:
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    return Progress(*columns, console=_console(), transient=True, disable=not sys.stdout.isatty())
+
+
+def _demo_ticker(progress: Progress) -> Any:
+    """A bar where somebody looks, else a line for each thing that happens."""
+    tasks: dict[str, Any] = {}
+    told: set[str] = set()
+
+    def tick(name: str, done: int, total: int, text: str) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=total)
+        progress.update(tasks[name], completed=done, description=text or name, visible=done < total)
+        happens = text[6:].partition(" - ")[0]
+        if progress.disable and happens and happens not in told:
+            told.add(happens)
+            print(text.partition(" - ")[0], flush=True)  # noqa: T201
+
+    return tick
 
 
 key = typer.Typer(help="Keys for those who come in beyond loopback.", no_args_is_help=True)

@@ -23,6 +23,7 @@ UNPRICED = "acme/support-7b"
 JUMP_TEAM, JUMP_SERVICE, JUMP_TIMES = "growth", "campaigns", 8
 SPIKE, INCIDENT = (9.0, 9.75), (11.0, 12.5)
 CANARY_HOUR, VERSION_HOUR, JUMP_HOUR = 13.0, 15.0, 17.0
+ATTEMPTS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
