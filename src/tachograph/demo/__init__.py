@@ -15,6 +15,7 @@ import importlib.util
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def run(settings: Settings, minutes: float, *, stop: bool, say: Callable[[str], 
     if importlib.util.find_spec("httpx") is None:
         raise Refused("no_httpx", "the clients of the demo need httpx: pip install httpx")
     _check_free(settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends what we started
     calls = max(24, round(minutes * 60 * CALLS_A_SECOND))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tachograph-demo-")))
