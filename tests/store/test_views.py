@@ -101,8 +101,10 @@ def test_one_version_takes_over_though_the_other_answers_now_and_then(store: Sto
 
 def test_a_single_call_in_a_quiet_hour_is_no_change(store: Store) -> None:
     calls = [answered(hour * 60 + minute, "a") for hour in (0, 1, 3, 4) for minute in range(10)]
-    store.write([*calls, answered(130, "b")], "t")
+    store.write([*calls, answered(130, "b"), answered(400, "b")], "t")
     assert changes(store) == []
+    store.write([answered(410 + place, "b") for place in range(10)], "enough")
+    assert changes(store) == [(400, "a", "b")]
 
 
 def test_half_and_half_is_no_change(store: Store) -> None:

@@ -25,6 +25,7 @@ ROWS_MAX = 300_000
 _KEYS = ("provider", "request_model", "response_model", "model")
 _FINE, _COARSE = timedelta(hours=1), timedelta(days=1)
 _FINE_UNTIL = timedelta(days=45)
+_ENOUGH_CALLS = 10  # in the last step there is, which no next one can confirm
 _TAKEN_OVER = 2 / 3  # of the answers of a step, from which on a version is the one that answers
 _PRICED = Measure("priced_calls", "calls", "", "count(cost_usd)", "sum(rolled.priced_calls)", ("priced_calls",))
 
@@ -200,10 +201,11 @@ def _taken_over(by_version: Mapping[str, Mapping[int, int]]) -> list[tuple[int, 
     for place, (at, leader) in enumerate(leading):
         if leader is None or leader == current:
             continue
-        following = next((name for _, name in leading[place + 1 :] if name is not None), leader)
+        following = next((name for _, name in leading[place + 1 :] if name is not None), None)
+        enough = following is None and by_version[leader].get(at, 0) >= _ENOUGH_CALLS
         if current is None:
             current = leader
-        elif following == leader:
+        elif following == leader or enough:
             changes.append((at, current, leader))
             current = leader
     return changes
