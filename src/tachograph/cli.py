@@ -343,7 +343,7 @@ def demo(
 
 
 def _demo_progress() -> Progress:
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"))
     return Progress(*columns, console=_console(), transient=True, disable=not sys.stdout.isatty())
 
 
