@@ -50,7 +50,9 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From `at` on the requested model is answered by `after`, by `before` until then."""
+    """From `at` on the requested model is answered by `after`, by `before` until then. at: when `after` first answered;
+    where it did so long before it took over, the beginning of that step.
+    """
 
     at: datetime
     provider: str
