@@ -44,7 +44,7 @@ EVENTS: tuple[Event, ...] = (
     Event(INCIDENT[1], "anthropic has recovered"),
     Event(CANARY_HOUR, f"canary: {CANARY_PERCENT} % of gpt-5 goes to {CANARY_MODEL}"),
     Event(VERSION_HOUR, f"{ALIAS} is answered by {AFTER}"),
-    Event(JUMP_HOUR, f"{JUMP_TEAM}: drafts see the whole thread, prompts {JUMP_TIMES}x", JUMP_SERVICE),
+    Event(JUMP_HOUR, f"{JUMP_TEAM} rolls out: prompts {JUMP_TIMES}x", JUMP_SERVICE),
     Event(20.0, "evening"),
 )
 
@@ -76,8 +76,8 @@ MODELS: Mapping[str, Model] = {
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """One row of what a company asks. door: sdk, gateway, both (a client with the SDK that goes through the gateway),
-    openinference, otel. who: team, project, feature. share: of all requests. Tokens are medians; the rest are shares.
+    """One row of what a company asks. door: sdk, gateway, openinference, otel. who: team, project, feature. share: of
+    all requests. Tokens are medians; the rest are shares.
     """
 
     door: str
@@ -103,7 +103,7 @@ TRAFFIC: tuple[Traffic, ...] = (
     Traffic("sdk", "search-api", ("search", "retrieval", "embed"), "text-embedding-3-small", 9, 420, 0, 0.0, 0.0),
     Traffic("sdk", "reports", ("platform", "reports", "digest"), "us.amazon.nova-lite-v1:0", 5, 1900, 240, 0.3, 0.0),
     Traffic("gateway", JUMP_SERVICE, (JUMP_TEAM, "campaigns", "draft"), "gpt-5", 11, 1800, 420, 0.7, 0.2),
-    Traffic("both", "agents", ("platform", "agents", "code"), "gpt-5", 8, 3600, 380, 0.8, 0.6, 0.3),
+    Traffic("gateway", "agents", ("platform", "agents", "code"), "gpt-5", 8, 3600, 380, 0.8, 0.6, 0.3),
     Traffic("gateway", "agents", ("platform", "agents", "review"), "claude-sonnet-4-5", 5, 4200, 300, 0.6, 0.5),
     Traffic("gateway", "assistant-api", ("support", "assistant", "triage"), UNPRICED, 5, 900, 70, 0.5, 0.0),
     Traffic("gateway", "scripts", _NOBODY, "llama-3.3-70b-versatile", 4, 800, 140, 0.0, 0.0),
