@@ -78,7 +78,7 @@ def run(settings: Settings, minutes: float, *, stop: bool, say: Callable[[str], 
         _write_routes(folder / "gateway.toml", urls, 0)
         remote = Remote(f"http://{settings.listen}")
         stack.enter_context(_service(settings, folder))
-        say(f"open {remote.address} - the store is {settings.store}")
+        say(f"open {remote.address}/?range=15m - the store is {settings.store}")
         _write_before(remote, calls, minutes, tick)
         counted = _played(settings, remote, provider, urls, calls, minutes, folder, tick)
         say(counted.line())
