@@ -26,7 +26,9 @@ from tachograph.config import Settings, load
 from tachograph.flow import Refused
 from tachograph.summary import summarise
 from tachograph.version import VERSION
+from tachograph.web.annotating import annotation_of
 from tachograph.web.api import filters, listed
+from tachograph.web.visitor import HERE
 
 commands = typer.Typer(
     name="tachograph",
@@ -233,6 +235,25 @@ def ask(
         _print_json(answer.to_dict())
     else:
         show.series(_console(), answer)
+
+
+@commands.command()
+def annotate(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What happened, in a line.")],
+    kind: Annotated[str, typer.Option(help="deployment or note.")] = "note",
+    at: Annotated[str, typer.Option(help="When: now, 10m (ago), RFC 3339.")] = "now",
+    service: Annotated[str, typer.Option(help="The service that it is about.", show_default="all")] = "",
+    environment: Annotated[str, typer.Option(help="The environment that it is about.", show_default="all")] = "",
+    store: Store = None,
+    config: Config = None,
+) -> None:
+    """Say something about a moment, such as a deployment; the charts show it."""
+    settings = _settings(config, store=store)
+    told = {"text": text, "kind": kind, "at": at, "service": service, "environment": environment}
+    annotation = annotation_of(told, HERE, app.now())
+    with app.opened(settings) as data:
+        data.annotate(annotation)
+    print(f"{annotation.kind} at {annotation.at:%Y-%m-%dT%H:%M:%SZ}: {annotation.text}")  # noqa: T201
 
 
 @commands.command()

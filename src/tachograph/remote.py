@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tachograph.annotation import Annotation
 from tachograph.call import Call, from_dict, to_json
 from tachograph.flow import Busy, Refused
 from tachograph.series import Row, Series
@@ -100,6 +101,12 @@ class Remote:
             return list(map(from_dict, self._get("/api/v1/calls/" + urllib.parse.quote(call_id), [])["sightings"]))
         except LookupError:
             return []
+
+    def annotate(self, annotation: Annotation) -> None:
+        """Keep it there, under an id and a name that are given there."""
+        told = {"text": annotation.text, "kind": annotation.kind, "at": annotation.at.isoformat()}
+        told |= {"service": annotation.service, "environment": annotation.environment}
+        self._send("/api/v1/annotations", json.dumps(told).encode(), {"content-type": "application/json"})
 
     def ledger(self) -> dict[str, Any]:
         """What became of everything that process accepted."""

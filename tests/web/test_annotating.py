@@ -9,8 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 from tests.test_api import ask
-from tests.web.serving import CALLS, NOW, parts_over
+from tests.web.serving import CALLS, NOW, parts_over, serving
 
+from tachograph.remote import Remote
 from tachograph.store import Store
 from tachograph.web.annotating import ANSWER_ANNOTATIONS_MAX, annotation_of
 from tachograph.web.parts import Parts
@@ -86,6 +87,13 @@ def test_of_too_many_the_latest_are_listed_and_the_rest_counted(parts: Parts) ->
 
     answer = ask(parts_over(parts.data, annotations=Many()), "GET", PATH).json()  # type: ignore[arg-type]
     assert (len(answer["annotations"]), answer["left_out"], answer["annotations"][0]["text"]) == (1000, 2, "2")
+
+
+def test_another_process_annotates_through_the_api(parts: Parts) -> None:
+    with serving(parts) as address:
+        Remote(address).annotate(annotation_of({"text": "v2", "kind": "deployment", "service": "chat"}, "", NOW))
+    (kept,) = ask(parts, "GET", PATH + "?until=2026-11-04").json()["annotations"]
+    assert (kept["text"], kept["kind"], kept["service"], kept["by"]) == ("v2", "deployment", "chat", "this machine")
 
 
 def test_connect_says_where_calls_may_come_in_and_whether_any_did(parts: Parts) -> None:
