@@ -160,6 +160,7 @@ def test_the_description_is_of_what_is_served(parts: Parts) -> None:
         "/api/v1/openapi.json",
         "/api/v1/pulse",
         "/api/v1/session",
+        "/api/v1/vocabulary",
     } == set(page["paths"])
     call = page["components"]["schemas"]["Call"]
     assert list(call["properties"]) == [column.name for column in COLUMNS] == call["required"]
