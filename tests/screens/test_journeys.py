@@ -34,7 +34,7 @@ def new_call(up: Up, number: int, **facts: object) -> str:
     call.call_id = derive_id(call.started_at, f"new {number}".encode())
     for name, value in facts.items():
         setattr(call, name, value)
-    assert write(up, to_json(call).encode(), f"new {number}")["stored"] == 1
+    assert write(up, to_json(call).encode(), f"new-{number}")["stored"] == 1
     return call.call_id
 
 

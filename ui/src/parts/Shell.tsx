@@ -28,7 +28,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
             </a>
           ))}
         </nav>
-        <footer class="side-foot">
+        <div class="side-foot">
           <Who />
           <label class="select">
             <span class="sr">Colours</span>
@@ -38,7 +38,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
               <option value="dark">Dark</option>
             </select>
           </label>
-        </footer>
+        </div>
       </header>
       <main class="main" id="main" tabIndex={-1}>
         {children}

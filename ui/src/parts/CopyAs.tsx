@@ -1,0 +1,68 @@
+// The question of a page, to be asked elsewhere: as SQL, as PromQL, as curl.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Parameters, address } from "../api";
+import { useAnswer } from "../answers";
+import type { AskText } from "../types";
+import { Code } from "./Code";
+import { Answered } from "./Panel";
+
+const WAYS = ["SQL", "PromQL", "curl"] as const;
+
+export function CopyAs({ question }: { question: Parameters }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <span class="custom">
+      <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
+        Copy as
+      </button>
+      {open && <Ways question={question} close={() => setOpen(false)} />}
+    </span>
+  );
+}
+
+function Ways({ question, close }: { question: Parameters; close: () => void }) {
+  const [way, setWay] = useState<(typeof WAYS)[number]>("SQL");
+  const answer = useAnswer<AskText>(way === "curl" ? null : address("ask/text", question));
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    box.current?.querySelector("button")?.focus();
+    const left = (event: MouseEvent) => {
+      if (!box.current?.parentElement?.contains(event.target as Node)) close();
+    };
+    document.addEventListener("mousedown", left);
+    return () => document.removeEventListener("mousedown", left);
+  }, []);
+  return (
+    <div class="popover copy-as" ref={box} role="dialog" aria-label="Copy the question" onKeyDown={(event) => event.key === "Escape" && close()}>
+      <div class="tabs" role="group" aria-label="Copy as">
+        {WAYS.map((each) => (
+          <button type="button" key={each} aria-pressed={each === way} onClick={() => setWay(each)}>
+            {each}
+          </button>
+        ))}
+      </div>
+      {way === "curl" ? (
+        <Code label="curl" text={`curl '${window.location.origin}${address("ask", question)}'`} />
+      ) : (
+        <Answered answer={answer} height={80}>
+          {(text) => (way === "SQL" ? <Code label="SQL" text={text.sql} /> : <PromQL text={text} />)}
+        </Answered>
+      )}
+    </div>
+  );
+}
+
+function PromQL({ text }: { text: AskText }) {
+  return (
+    <>
+      {text.promql.map((each) => (
+        <Code key={each.measure} label={`PromQL of ${each.measure}`} text={each.expression} />
+      ))}
+      {text.promql_missing.map((each) => (
+        <p key={each.measure} class="muted">
+          {each.measure}: {each.why}
+        </p>
+      ))}
+    </>
+  );
+}
