@@ -19,7 +19,7 @@ export function Prices({ models }: { models: Answer<Models> }) {
   const pick = chosen && <Select name="price" label="Model" options={options} otherwise={written(chosen)} onChoose={(value) => set({ price: value })} />;
   return (
     <div class="anchor" id="prices">
-      <Panel title="Prices" note="a call is priced by the row that was in force when it started" wide actions={pick}>
+      <Panel title="Prices" note="US dollars per million tokens; a call is priced by the row that was in force when it started" wide actions={pick}>
         {chosen ? (
           <Answered answer={answer} height={160} empty={(prices) => prices.rows.length === 0} nothing={<Unknown model={chosen} fix={answer.data?.fix ?? null} />}>
             {(prices) => <Table caption={`Prices of ${chosen.model} at ${chosen.provider}`} rows={prices.rows} rowKey={(row) => row.price_id} columns={columns(prices.rows)} rowClass={(row) => (row.in_force ? "in-force" : undefined)} />}

@@ -1,5 +1,6 @@
 // The table of who spends, by one or two dimensions, each against the period before.
 import { useSeries, filters } from "../answers";
+import { csv, download } from "../export";
 import { count, exact, money, share, signed } from "../format";
 import { Select } from "../parts/Choice";
 import { narrowed } from "../parts/Filters";
@@ -28,7 +29,14 @@ export function Spenders({ by }: { by: string }) {
       title={`Cost by ${labels.map((name) => level(name).word).join(" and ")}`}
       note={total === null ? "" : `${money(total)} in all, against ${before(current()).title}`}
       wide
-      actions={<Select name="then" label="and by" options={options} otherwise="" />}
+      actions={
+        <>
+          <Select name="then" label="and by" options={options} otherwise="" />
+          <button type="button" disabled={!is.data || is.stale} onClick={() => is.data && download(`cost-by-${is.data.by.join("-")}.csv`, csv(is.data), "text/csv")}>
+            CSV
+          </button>
+        </>
+      }
     >
       <Answered answer={is} height={320} empty={(series) => series.rows.length === 0}>
         {(series) => (
