@@ -46,7 +46,7 @@ export function Unpriced({ models }: { models: Answer<Models> }) {
         )}
         {quiet > 0 && (
           <p class="muted small">
-            <a href={href("/calls", { where: [...(narrowedTo("price_status", "unknown_usage") ?? [])] })}>{exact(quiet)} more calls</a> have no cost because their answer told no usage: most of them failed.
+            <a href={href("/calls", { where: [...(narrowedTo("price_status", "unknown_usage") ?? [])] })}>{exact(quiet)} more calls</a> have no cost because nothing told how many tokens they used.
           </p>
         )}
       </Panel>

@@ -60,7 +60,7 @@ function Priced({ row }: { row: ModelVersion }) {
       </button>
     );
   }
-  return <span class="muted">{row.priced_calls === 0 ? "not priced" : "stated by the provider"}</span>;
+  return <span class="muted" title={row.priced_calls === 0 ? "Nothing told how many tokens these calls used" : "The provider told the cost"}>{row.priced_calls === 0 ? "none" : "told"}</span>;
 }
 
 function columns(rows: ModelVersion[]): Column<ModelVersion>[] {
