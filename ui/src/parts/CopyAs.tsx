@@ -1,70 +1,54 @@
-// The question of a table or chart in other languages: SQL for the store, PromQL for a Prometheus, curl for the API.
+// The question of a page, to be asked elsewhere: as SQL, as PromQL, as curl.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Parameters, address, session } from "../api";
+import { type Parameters, address } from "../api";
 import { useAnswer } from "../answers";
 import type { AskText } from "../types";
-import { listed } from "../words";
 import { Code } from "./Code";
 import { Answered } from "./Panel";
 
-const LANGUAGES = ["SQL", "PromQL", "curl"] as const;
-type Language = (typeof LANGUAGES)[number];
+const WAYS = ["SQL", "PromQL", "curl"] as const;
 
 export function CopyAs({ question }: { question: Parameters }) {
   const [open, setOpen] = useState(false);
-  const box = useRef<HTMLSpanElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
-    if (!open) return;
-    const left = (event: Event) => {
-      if (!box.current?.contains(event.target as Node)) setOpen(false);
-    };
-    document.addEventListener("mousedown", left);
-    document.addEventListener("focusin", left);
-    return () => {
-      document.removeEventListener("mousedown", left);
-      document.removeEventListener("focusin", left);
-    };
-  }, [open]);
-  const key = (event: KeyboardEvent) => {
-    if (event.key !== "Escape" || !open) return;
-    setOpen(false);
-    button.current?.focus();
-  };
   return (
-    <span class="custom copy-as" ref={box} onKeyDown={key}>
-      <button type="button" ref={button} aria-haspopup="dialog" aria-expanded={open} onClick={() => setOpen(!open)}>
+    <span class="custom">
+      <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
         Copy as
       </button>
-      {open && <Languages question={question} />}
+      {open && <Ways question={question} close={() => setOpen(false)} />}
     </span>
   );
 }
 
-function Languages({ question }: { question: Parameters }) {
-  const [language, setLanguage] = useState<Language>("SQL");
-  const first = useRef<HTMLDivElement>(null);
-  useEffect(() => first.current?.querySelector("button")?.focus(), []);
+function Ways({ question, close }: { question: Parameters; close: () => void }) {
+  const [way, setWay] = useState<(typeof WAYS)[number]>("SQL");
+  const answer = useAnswer<AskText>(way === "curl" ? null : address("ask/text", question));
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    box.current?.querySelector("button")?.focus();
+    const left = (event: MouseEvent) => {
+      if (!box.current?.parentElement?.contains(event.target as Node)) close();
+    };
+    document.addEventListener("mousedown", left);
+    return () => document.removeEventListener("mousedown", left);
+  }, []);
   return (
-    <div class="popover" role="dialog" aria-label="The question in other languages">
-      <div class="tabs" role="group" aria-label="Language" ref={first}>
-        {LANGUAGES.map((each) => (
-          <button type="button" key={each} aria-pressed={each === language} onClick={() => setLanguage(each)}>
+    <div class="popover copy-as" ref={box} role="dialog" aria-label="Copy the question" onKeyDown={(event) => event.key === "Escape" && close()}>
+      <div class="tabs" role="group" aria-label="Copy as">
+        {WAYS.map((each) => (
+          <button type="button" key={each} aria-pressed={each === way} onClick={() => setWay(each)}>
             {each}
           </button>
         ))}
       </div>
-      {language === "curl" ? <Code text={curl(question)} label="curl" /> : <Text question={question} language={language} />}
+      {way === "curl" ? (
+        <Code label="curl" text={`curl '${window.location.origin}${address("ask", question)}'`} />
+      ) : (
+        <Answered answer={answer} height={80}>
+          {(text) => (way === "SQL" ? <Code label="SQL" text={text.sql} /> : <PromQL text={text} />)}
+        </Answered>
+      )}
     </div>
-  );
-}
-
-function Text({ question, language }: { question: Parameters; language: Language }) {
-  const answer = useAnswer<AskText>(address("ask/text", question));
-  return (
-    <Answered answer={answer} height={120}>
-      {(text) => (language === "SQL" ? <Code text={text.sql} label="SQL" /> : <PromQL text={text} />)}
-    </Answered>
   );
 }
 
@@ -72,23 +56,13 @@ function PromQL({ text }: { text: AskText }) {
   return (
     <>
       {text.promql.map((each) => (
-        <div key={each.measure}>
-          <h3>{listed(each.measure)}</h3>
-          <Code text={each.expression} label={`PromQL of ${each.measure}`} />
-        </div>
+        <Code key={each.measure} label={`PromQL of ${each.measure}`} text={each.expression} />
       ))}
       {text.promql_missing.map((each) => (
-        <div key={each.measure}>
-          <h3>{listed(each.measure)}</h3>
-          <p class="muted">Prometheus cannot tell: {each.why}.</p>
-        </div>
+        <p key={each.measure} class="muted">
+          {each.measure}: {each.why}
+        </p>
       ))}
     </>
   );
-}
-
-/** The address cannot hold a single quote: a query is written with %27 for it. */
-function curl(question: Parameters): string {
-  const key = session.value?.login ? ` \\\n  -H "Authorization: Bearer $TACHOGRAPH_KEY"` : "";
-  return `curl '${window.location.origin}${address("ask", question)}'${key}`;
 }
