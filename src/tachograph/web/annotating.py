@@ -77,10 +77,9 @@ def annotation_of(told: Mapping[str, str], by: str, now: datetime) -> Annotation
 
 def _line(name: str, text: str, characters_max: int) -> str:
     """One line that any store can hold."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
-    if len(line) > characters_max:
-        raise ValueError(f"{name} has {len(line)} characters: {characters_max} are the most")
-    return line
+    if len(text) > characters_max:
+        raise ValueError(f"{name} has {len(text)} characters: {characters_max} are the most")
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def to_dict(annotation: Annotation) -> dict[str, Any]:
