@@ -38,7 +38,7 @@ def calls() -> Iterator[Call]:
 
 def _told(call: Call, chance: random.Random) -> None:
     if INCIDENT[0] <= call.started_at < INCIDENT[1] and call.provider == "anthropic":
-        call.outcome, call.error_type, call.status = "error", "overloaded", 529
+        call.outcome, call.error_type, call.status = "error", "provider_overloaded", 529
     if call.request_model == ALIAS and call.response_model is not None:
         call.response_model = AFTER if call.started_at >= CHANGED_AT else BEFORE
     if call.team == TEAM and call.started_at >= JUMPED_AT:

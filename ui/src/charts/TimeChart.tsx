@@ -138,7 +138,8 @@ function options(
     height,
     // The cursor of one chart moves those of all others.
     cursor: {
-      sync: { key: SYNC.key, setSeries: false },
+      // Where the pointer is concerns all charts, a drag only the one it is on: one zoom is one step back.
+      sync: { key: SYNC.key, setSeries: false, filters: { pub: follows, sub: follows } },
       drag: { x: true, y: false, setScale: false },
       points: { size: 6 },
       focus: { prox: -1 },
@@ -169,6 +170,10 @@ function options(
   };
 }
 
+function follows(event: string): boolean {
+  return event === "mousemove" || event === "mouseleave";
+}
+
 function spread(low: number | null, high: number | null): [number, number] {
   const top = high === null || high <= 0 ? 1 : high * 1.08;
   return [low !== null && low < 0 ? low * 1.08 : 0, top];
@@ -193,6 +198,7 @@ function drawMarks(plot: uPlot, marks: Mark[]): void {
   let free = -Infinity;
   ctx.save();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+  ctx.textAlign = "left";
   for (const mark of [...marks].sort((a, b) => a.at - b.at)) {
     const x = plot.valToPos(mark.at, "x", true);
     if (x < left || x > left + width) continue;
@@ -205,7 +211,7 @@ function drawMarks(plot: uPlot, marks: Mark[]): void {
     const text = mark.text.length > 26 ? `${mark.text.slice(0, 25)}…` : mark.text;
     const wide = ctx.measureText(text).width;
     if (x < free) continue; // names that would lie on one another stay in the list below
-    const start = Math.min(x + 4 * ratio, left + width - wide);
+    const start = Math.max(left, Math.min(x + 4 * ratio, left + width - wide));
     ctx.fillText(text, start, top + 11 * ratio);
     free = start + wide + 6 * ratio;
   }

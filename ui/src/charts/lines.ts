@@ -26,6 +26,11 @@ export interface Mark {
 const ADDITIVE = new Set(["USD", "calls", "tokens", "calls/min", "tokens/min", "tokens/s"]);
 const LINES_MAX = 8;
 
+/** Is a sum of nothing nothing? A mean cost has the unit of a sum, and is none. */
+function additive(series: Series, measure: string): boolean {
+  return ADDITIVE.has(series.measures[measure] ?? "") && !measure.startsWith("cost_per_");
+}
+
 function axis(series: Series): number[] {
   const step = series.step_seconds ?? 60;
   const first = Math.floor(Date.parse(series.since) / 1000 / step) * step;
@@ -50,7 +55,7 @@ export function covered(series: Series, at: number): number {
 export function ofMeasures(series: Series, measures: string[], names: string[] = measures): Lines {
   const times = axis(series);
   const place = new Map(times.map((at, index) => [at, index]));
-  const values = measures.map((measure) => times.map<Value>(() => (ADDITIVE.has(series.measures[measure] ?? "") ? 0 : null)));
+  const values = measures.map((measure) => times.map<Value>(() => (additive(series, measure) ? 0 : null)));
   for (const row of series.rows) {
     const index = place.get(Date.parse(String(row["time"])) / 1000);
     if (index === undefined) continue;
@@ -66,7 +71,7 @@ export function ofMeasures(series: Series, measures: string[], names: string[] =
 export function ofLabels(series: Series, measure: string, most = LINES_MAX): Lines {
   const times = axis(series);
   const place = new Map(times.map((at, index) => [at, index]));
-  const additive = ADDITIVE.has(series.measures[measure] ?? "");
+  const sums = additive(series, measure);
   const found = new Map<string, { sum: number; line: Value[] }>();
   for (const row of series.rows) {
     const index = place.get(Date.parse(String(row["time"])) / 1000);
@@ -74,7 +79,7 @@ export function ofLabels(series: Series, measure: string, most = LINES_MAX): Lin
     const name = named(row, series.by);
     let entry = found.get(name);
     if (!entry) {
-      entry = { sum: 0, line: times.map<Value>(() => (additive ? 0 : null)) };
+      entry = { sum: 0, line: times.map<Value>(() => (sums ? 0 : null)) };
       found.set(name, entry);
     }
     const value = rated(series, measure, row, times[index] ?? 0);
@@ -85,10 +90,10 @@ export function ofLabels(series: Series, measure: string, most = LINES_MAX): Lin
   const known = [...found.entries()].filter(([, entry]) => entry.line.some((value) => value !== null && value !== 0));
   const sorted = known.sort((a, b) => b[1].sum - a[1].sum);
   const fits = sorted.length <= most;
-  const kept = fits ? sorted : sorted.slice(0, additive ? most - 1 : most);
+  const kept = fits ? sorted : sorted.slice(0, sums ? most - 1 : most);
   const names = kept.map(([name]) => name);
   const values = kept.map(([, entry]) => entry.line);
-  if (!fits && additive) {
+  if (!fits && sums) {
     const rest = sorted.slice(most - 1).map(([, entry]) => entry.line);
     names.push(OTHERS);
     values.push(times.map((_, index) => rest.reduce((sum, line) => sum + (line[index] ?? 0), 0)));

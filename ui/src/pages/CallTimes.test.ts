@@ -7,7 +7,7 @@ const plain = { ...streamed, ttft_ms: null, chunks: null, itl_mean_ms: null, itl
 describe("the course of a call", () => {
   test("of a stream whose gaps are all known: wait, content, end", () => {
     expect(stretches(streamed).map(({ from, to, kind }) => [kind, from, to])).toEqual([
-      ["waiting", 0, 200],
+      ["before", 0, 200],
       ["content", 200, 500],
       ["ending", 500, 1000],
     ]);
@@ -19,7 +19,7 @@ describe("the course of a call", () => {
     expect(missing(lacking).join(" ")).toContain("Not every gap is known");
   });
   test("of one piece: one stretch, and no gap", () => {
-    expect(stretches(plain).map(({ from, to, kind }) => [kind, from, to])).toEqual([["waiting", 0, 1000]]);
+    expect(stretches(plain).map(({ from, to, kind }) => [kind, from, to])).toEqual([["before", 0, 1000]]);
     expect(missing(plain).join(" ")).toContain("not streamed");
   });
   test("of nothing known: nothing is drawn, and it is said", () => {

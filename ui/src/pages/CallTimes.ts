@@ -7,7 +7,7 @@ export interface Stretch {
   /** milliseconds after the request was sent */
   from: number;
   to: number;
-  kind: "waiting" | "content" | "ending" | "stated";
+  kind: "before" | "content" | "ending" | "stated";
   meaning: string;
 }
 
@@ -36,10 +36,10 @@ export function stretches(call: Timed): Stretch[] {
   const add = (title: string, from: number, to: number, kind: Stretch["kind"], meaning: string) => found.push({ title, from, to, kind, meaning });
   const over = ending(call.outcome);
   if (first === null) {
-    if (end !== null) add(call.outcome === "ok" ? "Until the whole answer" : "Until it ended", 0, end, "waiting", `from the request to when ${over}`);
+    if (end !== null) add(call.outcome === "ok" ? "Until the whole answer" : "Until it ended", 0, end, "before", `from the request to when ${over}`);
   } else {
     const last = lastContent(call);
-    add("Until the first content", 0, first, "waiting", "from the request to the first piece of content, visible or reasoning");
+    add("Until the first content", 0, first, "before", "from the request to the first piece of content, visible or reasoning");
     const pieces = call.chunks === null ? "content" : `${call.chunks} pieces of content`;
     if (last !== null && last > first) add("Content", first, last, "content", `${pieces}, from the first to the last`);
     const since = last ?? first;

@@ -69,5 +69,5 @@ const ADDITIVE = new Set(["USD", "calls", "tokens"]);
 
 /** Do the labels' figures add up to the whole? */
 export function addsUp(series: Series, measure: string): boolean {
-  return ADDITIVE.has(series.measures[measure] ?? "");
+  return ADDITIVE.has(series.measures[measure] ?? "") && !measure.startsWith("cost_per_");
 }

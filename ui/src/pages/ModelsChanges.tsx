@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { type Answer, filters } from "../answers";
 import { TimeChart } from "../charts/TimeChart";
-import { type Lines, ofLabels } from "../charts/lines";
+import { ofLabels } from "../charts/lines";
 import { instead, without } from "../conditions";
 import { inUnit, share, signed } from "../format";
 import { useSeriesWhere } from "../narrowing";
@@ -142,13 +142,6 @@ const COURSES = [
   { value: "calls", title: "Calls" },
 ];
 
-/** Dollars by call are no sum: where there are no calls, nothing is known. */
-function drawn(series: Series): Lines {
-  const measure = Object.keys(series.measures)[0] ?? "calls";
-  const mean = measure === "cost_per_call_usd" ? { ...series, measures: { [measure]: "USD by call" } } : series;
-  return ofLabels(mean, measure);
-}
-
 interface CourseProperties {
   changed: VersionChange;
   since: string;
@@ -160,7 +153,7 @@ function Course({ changed, since, until, seconds }: CourseProperties) {
   const measure = choice("course", "duration_p95_ms");
   const range: Range = { since, until, seconds, live: false, title: "" };
   const answer = useSeriesWhere({ measure: [measure], by: ["response_model"], step: step(range, 60), range }, askedFor(changed));
-  const lines = useMemo(() => (answer.data ? drawn(answer.data) : null), [answer.data]);
+  const lines = useMemo(() => (answer.data ? ofLabels(answer.data, Object.keys(answer.data.measures)[0] ?? "calls") : null), [answer.data]);
   const title = COURSES.find((each) => each.value === measure)?.title ?? measure;
   const marks = useMemo(() => [{ at: Date.parse(changed.at) / 1000, text: changed.after, kind: "model" }], [changed]);
   return (

@@ -5,6 +5,7 @@ import { TimeChart } from "../charts/TimeChart";
 import { ofLabels, ofMeasures } from "../charts/lines";
 import { useMarks } from "../charts/marks";
 import { inUnit, milliseconds, share } from "../format";
+import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { Bar } from "../parts/Bar";
 import { Tabs } from "../parts/Choice";
 import { Figure } from "../parts/Figure";
@@ -148,7 +149,7 @@ function Latency({ course }: { course: Answer<Series> }) {
 function Traffic({ course }: { course: Answer<Series> }) {
   const range = current();
   const marks = useMarks();
-  const failed = useSeries({ measure: ["errors"], by: ["error_type"], where: ["outcome=error"], step: step(range) });
+  const failed = useSeriesWhere({ measure: ["errors"], by: ["error_type"], step: step(range) }, narrowedTo("outcome", "error"));
   const tokens = useMemo(() => (course.data ? ofMeasures(course.data, ["tokens_per_minute"], ["tokens per minute"]) : null), [course.data]);
   const errors = useMemo(() => (failed.data ? ofLabels(failed.data, "errors") : null), [failed.data]);
   const shown = choice("traffic", "tokens");
