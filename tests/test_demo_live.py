@@ -51,11 +51,14 @@ class Demo:
         return [row for row in rows if row.get("source") != "demo"]
 
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(40)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-        return code
+        assert self.process.stdout is not None
+        with self.process.stdout:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                return self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                return self.process.wait()
 
 
 @pytest.fixture(scope="module")

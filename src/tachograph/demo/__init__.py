@@ -69,7 +69,9 @@ def run(settings: Settings, minutes: float, *, stop: bool, say: Callable[[str], 
     if importlib.util.find_spec("httpx") is None:
         raise Refused("no_httpx", "the clients of the demo need httpx: pip install httpx")
     _check_free(settings)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends what we started
+    # Whoever ends us ends what we started, also where a shell that put us in the background had SIGINT ignored.
+    for word in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(word, signal.default_int_handler)
     calls = max(24, round(minutes * 60 * CALLS_A_SECOND))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tachograph-demo-")))
