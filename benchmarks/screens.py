@@ -79,7 +79,7 @@ def main() -> None:
     store = loaded(told.rows)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screens-", dir=peers.DATA)))
-        shutil.copytree(store, folder / "data")  # what the doors take in shall not be there next time
+        shutil.copytree(store, folder / "data", symlinks=True)  # what the doors take in shall not be there next time
         collector = stack.enter_context(peers.tachograph(folder))
         browser = stack.enter_context(chromium())
         pages(browser, collector, told.rows, told.loads)
