@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, change, count, inUnit, milliseconds, money, share, signed } from "./format";
+import { bytes, change, count, inUnit, labelled, milliseconds, money, share, signed, unlabelled } from "./format";
 
 describe("figures as people read them", () => {
   it("says a dash for what is not known, and never a zero", () => {
@@ -19,6 +19,9 @@ describe("figures as people read them", () => {
   });
   it("does not round a small share to nothing", () => {
     expect([0, 0.0004, 0.0123, 0.5, 1].map((each) => share(each))).toEqual(["0 %", "<0.1 %", "1.2 %", "50 %", "100 %"]);
+  });
+  it("finds a label behind what is shown of it", () => {
+    expect([null, "", "a"].map((each) => unlabelled(labelled(each)))).toEqual([null, "", "a"]);
   });
   it("compares only with what there was", () => {
     expect(change(3, 2)).toBe(0.5);

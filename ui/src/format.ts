@@ -99,3 +99,8 @@ export function labelled(value: string | null | undefined): string {
   if (value === null || value === undefined) return "(unknown)";
   return value === "" ? "(none)" : value;
 }
+
+/** The label behind what is shown of it. */
+export function unlabelled(shown: string): string | null {
+  return shown === "(unknown)" ? null : shown === "(none)" ? "" : shown;
+}

@@ -1,5 +1,5 @@
 // How many calls took how long, over time: a canvas of cells, darker where there are more. Dragging zooms.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, exact, milliseconds } from "../format";
 import { moment, utc, zoom } from "../range";
 import { scheme } from "../theme";
@@ -29,7 +29,7 @@ export function Heat({ heat, title, marks = [] }: Properties) {
   const [wide, setWide] = useState(0);
   const [at, setAt] = useState<{ x: number; y: number } | null>(null);
   const [drag, setDrag] = useState<Drag | null>(null);
-  const found = cells(heat);
+  const found = useMemo(() => cells(heat), [heat]);
   const what = heat.of === "itl_ms" ? "gaps" : "calls";
 
   useEffect(() => {

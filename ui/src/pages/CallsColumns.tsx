@@ -1,7 +1,8 @@
 // What the list of calls can show of a call: each column once, with its width, and what a click on it narrows to.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { UNKNOWN, count, exact, labelled, milliseconds, money } from "../format";
+import { useClickBeside } from "../parts/popover";
 import { choice, set } from "../place";
 import { clock, day, moment } from "../range";
 import type { Call } from "../types";
@@ -99,12 +100,7 @@ export function ColumnChoice({ wide }: { wide: number }) {
     const next = COLUMNS.map((column) => column.key).filter((each) => (each === key ? !names.includes(key) : names.includes(each)));
     set({ columns: next.length === otherwise(wide).length && next.every((key) => otherwise(wide).includes(key)) ? null : next.join(",") }, true);
   };
-  useEffect(() => {
-    if (!open) return;
-    const left = (event: MouseEvent) => !box.current?.parentElement?.contains(event.target as Node) && setOpen(false);
-    document.addEventListener("mousedown", left);
-    return () => document.removeEventListener("mousedown", left);
-  }, [open]);
+  useClickBeside(box, () => setOpen(false), open);
   return (
     <span class="custom">
       <button type="button" ref={button} aria-expanded={open} onClick={() => setOpen(!open)}>

@@ -5,6 +5,7 @@ import { TimeChart } from "../charts/TimeChart";
 import { OTHERS } from "../charts/colours";
 import { ofLabels, ofMeasures } from "../charts/lines";
 import { useMarks } from "../charts/marks";
+import { unlabelled } from "../format";
 import { useSeriesWhere } from "../narrowing";
 import { Tabs } from "../parts/Choice";
 import { narrow } from "../parts/Filters";
@@ -50,7 +51,7 @@ function Count({ failed }: { failed: string[] }) {
   const shown = useMemo(() => (lines ? { ...lines, names: lines.names.map((name) => shownAs(answer.data?.by[0] ?? "", name)) } : null), [lines]);
   const pick = (title: string) => {
     const name = names[shown?.names.indexOf(title) ?? -1];
-    if (name !== undefined && name !== OTHERS) narrow(by, name === "(unknown)" ? null : name === "(none)" ? "" : name);
+    if (name !== undefined && name !== OTHERS) narrow(by, unlabelled(name));
   };
   return (
     <Answered answer={answer} height={260} empty={(series) => series.rows.length === 0} nothing={GOOD}>

@@ -2,13 +2,12 @@
 // are drawn across every chart; here they can be read, added and taken back.
 import { useState } from "preact/hooks";
 import { Failure, annotated, send, session } from "../api";
-import { useEvents } from "../charts/marks";
+import type { Happening } from "../charts/marks";
 import { Panel } from "../parts/Panel";
 import { href } from "../place";
 import { ago, moment } from "../range";
 
-export function Events() {
-  const events = useEvents();
+export function Events({ events }: { events: Happening[] }) {
   const may = session.value?.role === "editor" || session.value?.role === "admin";
   const [adding, setAdding] = useState(false);
   const sorted = [...events].sort((a, b) => b.at - a.at);

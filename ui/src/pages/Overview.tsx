@@ -2,9 +2,10 @@
 import { useMemo } from "preact/hooks";
 import { type Answer, useSeries } from "../answers";
 import { TimeChart } from "../charts/TimeChart";
-import { ofLabels, ofMeasures } from "../charts/lines";
-import { useMarks } from "../charts/marks";
-import { inUnit, milliseconds, share } from "../format";
+import { OTHERS } from "../charts/colours";
+import { type Mark, ofLabels, ofMeasures } from "../charts/lines";
+import { useEvents } from "../charts/marks";
+import { inUnit, milliseconds, share, unlabelled } from "../format";
 import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { Bar } from "../parts/Bar";
 import { Tabs } from "../parts/Choice";
@@ -43,6 +44,8 @@ export function Overview() {
   const now = useSeries({ measure: TOTALS });
   const was = useSeries({ measure: TOTALS, range: before(range) });
   const course = useSeries({ measure: COURSE, step: step(range) });
+  // asked once for all parts of the page
+  const marks = useEvents();
   return (
     <>
       <Bar title="Overview" />
@@ -51,12 +54,12 @@ export function Overview() {
           {(series) => <Figures is={series.rows[0] ?? {}} was={was.stale ? undefined : was.data?.rows[0]} course={course.data} />}
         </Answered>
         <Trust is={now.data?.rows[0]} />
-        <Spending />
+        <Spending marks={marks} />
         <Movers />
-        <Latency course={course} />
-        <Traffic course={course} />
+        <Latency course={course} marks={marks} />
+        <Traffic course={course} marks={marks} />
         <Versions />
-        <Events />
+        <Events events={marks} />
       </div>
     </>
   );
@@ -117,24 +120,22 @@ const SPLITS = [
   { value: "team", title: "Team" },
 ];
 
-function Spending() {
+function Spending({ marks }: { marks: Mark[] }) {
   const range = current();
   const by = choice("split", "model");
-  const marks = useMarks();
   const answer = useSeries({ measure: ["cost_usd"], by: [by], step: step(range, 80) });
   const lines = useMemo(() => (answer.data ? ofLabels(answer.data, "cost_usd") : null), [answer.data]);
   const perHour = answer.data?.step_seconds ? `each point: ${words(answer.data.step_seconds)}` : "";
   return (
     <Panel title="Cost" note={perHour} actions={<Tabs name="split" label="Cost by" options={SPLITS} otherwise="model" />}>
       <Answered answer={answer} height={250} empty={(series) => series.rows.length === 0}>
-        {() => lines && <TimeChart lines={lines} unit="USD" title={`Cost by ${by}`} stacked marks={marks} onPick={(name) => narrow(by, name)} />}
+        {() => lines && <TimeChart lines={lines} unit="USD" title={`Cost by ${by}`} stacked marks={marks} onPick={(name) => name !== OTHERS && narrow(by, unlabelled(name))} />}
       </Answered>
     </Panel>
   );
 }
 
-function Latency({ course }: { course: Answer<Series> }) {
-  const marks = useMarks();
+function Latency({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
   const names = ["duration_p99_ms", "duration_p95_ms", "duration_p50_ms", "ttft_p95_ms"];
   const lines = useMemo(() => (course.data ? ofMeasures(course.data, names, ["p99", "p95", "p50", "first token p95"]) : null), [course.data]);
   return (
@@ -146,9 +147,8 @@ function Latency({ course }: { course: Answer<Series> }) {
   );
 }
 
-function Traffic({ course }: { course: Answer<Series> }) {
+function Traffic({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
   const range = current();
-  const marks = useMarks();
   const failed = useSeriesWhere({ measure: ["errors"], by: ["error_type"], step: step(range) }, narrowedTo("outcome", "error"));
   const tokens = useMemo(() => (course.data ? ofMeasures(course.data, ["tokens_per_minute"], ["tokens per minute"]) : null), [course.data]);
   const errors = useMemo(() => (failed.data ? ofLabels(failed.data, "errors") : null), [failed.data]);

@@ -5,6 +5,7 @@ import { TimeChart } from "../charts/TimeChart";
 import { OTHERS } from "../charts/colours";
 import { useMarks } from "../charts/marks";
 import { instead } from "../conditions";
+import { unlabelled } from "../format";
 import { useSeriesWhere } from "../narrowing";
 import { narrow } from "../parts/Filters";
 import { Answered, Panel } from "../parts/Panel";
@@ -26,12 +27,8 @@ export function Course({ by }: { by: string }) {
   return (
     <Panel title="Cost over time" note={names.length === LINES_MAX ? `the ${LINES_MAX} dearest ${level(by).word}s` : ""} wide>
       <Answered answer={all} height={270} empty={(series) => series.rows.length === 0}>
-        {() => lines && <TimeChart lines={lines} unit="USD" title={`Cost by ${level(by).word}`} stacked marks={marks} onPick={(name) => name !== OTHERS && narrow(by, value(name))} />}
+        {() => lines && <TimeChart lines={lines} unit="USD" title={`Cost by ${level(by).word}`} stacked marks={marks} onPick={(name) => name !== OTHERS && narrow(by, unlabelled(name))} />}
       </Answered>
     </Panel>
   );
-}
-
-function value(name: string): string | null {
-  return name === "(none)" ? "" : name === "(unknown)" ? null : name;
 }

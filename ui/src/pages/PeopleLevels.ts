@@ -92,7 +92,7 @@ export function spent(is: Series, was: Series | null, by: string[], total: Value
 }
 
 export function shown(value: string | null): string {
-  return value === "" ? "(none)" : labelled(value);
+  return labelled(value);
 }
 
 /** The names that a condition can hold beside one another, the dearest first. */

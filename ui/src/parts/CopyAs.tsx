@@ -1,10 +1,11 @@
 // The question of a page, to be asked elsewhere: as SQL, as PromQL, as curl.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { type Parameters, address } from "../api";
 import { useAnswer } from "../answers";
 import type { AskText } from "../types";
 import { Code } from "./Code";
 import { Answered } from "./Panel";
+import { useClickBeside } from "./popover";
 
 const WAYS = ["SQL", "PromQL", "curl"] as const;
 
@@ -24,14 +25,7 @@ function Ways({ question, close }: { question: Parameters; close: () => void }) 
   const [way, setWay] = useState<(typeof WAYS)[number]>("SQL");
   const answer = useAnswer<AskText>(way === "curl" ? null : address("ask/text", question));
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    box.current?.querySelector("button")?.focus();
-    const left = (event: MouseEvent) => {
-      if (!box.current?.parentElement?.contains(event.target as Node)) close();
-    };
-    document.addEventListener("mousedown", left);
-    return () => document.removeEventListener("mousedown", left);
-  }, []);
+  useClickBeside(box, close, true, "button");
   return (
     <div class="popover copy-as" ref={box} role="dialog" aria-label="Copy the question" onKeyDown={(event) => event.key === "Escape" && close()}>
       <div class="tabs" role="group" aria-label="Copy as">

@@ -1,10 +1,11 @@
 // What the page is narrowed to: one chip a condition, and a way to add one by picking a dimension and a value that there is.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { address } from "../api";
 import { asked, useAnswer } from "../answers";
 import { count, labelled } from "../format";
 import { place, set } from "../place";
 import type { Series, Vocabulary } from "../types";
+import { useClickBeside } from "./popover";
 
 /** The conditions of the address with `name` narrowed to `value`; taken out where it already is. */
 export function narrowed(name: string, value: string | null): string[] {
@@ -35,7 +36,7 @@ export function Filters() {
 function Chip({ condition }: { condition: string }) {
   const place_ = condition.indexOf("=");
   const [name, value] = [condition.slice(0, place_), condition.slice(place_ + 1)];
-  const shown = value === "null" ? "(unknown)" : value === "" ? "(none)" : value.replaceAll(",", " or ");
+  const shown = labelled(value === "null" ? null : value.replaceAll(",", " or "));
   return (
     <span class="chip">
       {name} <b>{shown}</b>
@@ -56,14 +57,7 @@ function Adding({ close }: { close: () => void }) {
   const [name, setName] = useState("model");
   const values = useAnswer<Series>(address("ask", asked({ measure: ["calls"], by: [name], limit: 50 })));
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    box.current?.querySelector("select")?.focus();
-    const left = (event: MouseEvent) => {
-      if (!box.current?.parentElement?.contains(event.target as Node)) close();
-    };
-    document.addEventListener("mousedown", left);
-    return () => document.removeEventListener("mousedown", left);
-  }, []);
+  useClickBeside(box, close, true, "select");
   return (
     <div class="popover" ref={box} onKeyDown={(event) => event.key === "Escape" && close()}>
       <label class="select">
