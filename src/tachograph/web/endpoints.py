@@ -40,6 +40,17 @@ def present(parts: Parts) -> tuple[Endpoint, ...]:
     )
 
 
+QUESTION = (
+    parameters.MEASURE,
+    parameters.BY,
+    parameters.WHERE,
+    parameters.SINCE,
+    parameters.UNTIL,
+    parameters.STEP,
+    parameters.ROWS,
+    parameters.ORDER,
+)
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
@@ -48,16 +59,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "read",
         "Measures by dimensions over time.",
         {JSON: schemas.SERIES},
-        (
-            parameters.MEASURE,
-            parameters.BY,
-            parameters.WHERE,
-            parameters.SINCE,
-            parameters.UNTIL,
-            parameters.STEP,
-            parameters.ROWS,
-            parameters.ORDER,
-        ),
+        QUESTION,
         shared=True,
     ),
     Endpoint(
@@ -67,16 +69,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "read",
         "The same question as SQL that runs as it stands, and as PromQL over the metrics of this process.",
         {JSON: schemas.ASK_TEXT},
-        (
-            parameters.MEASURE,
-            parameters.BY,
-            parameters.WHERE,
-            parameters.SINCE,
-            parameters.UNTIL,
-            parameters.STEP,
-            parameters.ROWS,
-            parameters.ORDER,
-        ),
+        QUESTION,
         optional="promql",
     ),
     Endpoint(

@@ -30,17 +30,11 @@ async def text(parts: Parts, request: Request) -> Response:
     """What `ask` would be asked, as SQL and PromQL."""
     if parts.views is None or parts.promql is None:
         return _nothing()
-    query = request.query_params
-    since, until = parameters.moments(query, "24h", parts.now())
-    where, step = parameters.filters(query.getlist("where")), parameters.step(query.get("step"))
-    measures = parameters.listed(query.getlist("measure")) or ["calls"]
-    by = parameters.listed(query.getlist("by"))
-    limit, order = parameters.limit(query.get("limit"), parameters.ANSWER_ROWS_MAX), query.get("order")
+    measures, rest = parameters.question(request.query_params, parts.now())
     views, promql = parts.views, parts.promql
-    sql = await run_in_threadpool(
-        lambda: views.statement(measures, by, where, since=since, until=until, step=step, limit=limit, order=order)
-    )
-    found, missing = promql(measures, by, where, step or until - since)
+    sql = await run_in_threadpool(lambda: views.statement(measures, **rest))
+    width = rest["step"] or rest["until"] - rest["since"]
+    found, missing = promql(measures, rest["by"], rest["where"], width)
     return JSONResponse(
         {
             "sql": sql,

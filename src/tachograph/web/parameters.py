@@ -174,6 +174,20 @@ def limit(text: str | None, most: int) -> int | None:
     return int(text)
 
 
+def question(query: QueryParams, now: datetime) -> tuple[list[str], dict[str, Any]]:
+    """What `ask` is asked: the measures, and the rest by name."""
+    since, until = moments(query, "24h", now)
+    return listed(query.getlist("measure")) or ["calls"], {
+        "by": listed(query.getlist("by")),
+        "where": filters(query.getlist("where")),
+        "since": since,
+        "until": until,
+        "step": step(query.get("step")),
+        "limit": limit(query.get("limit"), ANSWER_ROWS_MAX),
+        "order": query.get("order"),
+    }
+
+
 def moments(query: QueryParams, since: str, now: datetime) -> tuple[datetime, datetime]:
     """`since` and `until`; since: what it is where none is given."""
     return moment(query.get("since", since), now), moment(query.get("until", "now"), now)

@@ -22,22 +22,8 @@ from tachograph.web.parts import Parts
 
 async def ask(parts: Parts, request: Request) -> Response:
     """Measures by dimensions over time."""
-    query = request.query_params
-    since, until = parameters.moments(query, "24h", parts.now())
-    where, step = parameters.filters(query.getlist("where")), parameters.step(query.get("step"))
-    limit = parameters.limit(query.get("limit"), parameters.ANSWER_ROWS_MAX)
-    series = await run_in_threadpool(
-        lambda: parts.data.ask(
-            parameters.listed(query.getlist("measure")) or ["calls"],
-            by=parameters.listed(query.getlist("by")),
-            where=where,
-            since=since,
-            until=until,
-            step=step,
-            limit=limit,
-            order=query.get("order"),
-        )
-    )
+    measures, rest = parameters.question(request.query_params, parts.now())
+    series = await run_in_threadpool(lambda: parts.data.ask(measures, **rest))
     return JSONResponse(series.to_dict())
 
 
