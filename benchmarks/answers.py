@@ -22,10 +22,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 
-from benchmarks.store import SINCE_AT, UNTIL_AT, loaded
+from benchmarks.store import SINCE_AT, UNTIL_AT, loaded, opened
 from tachograph import pricing
 from tachograph.health import Health
-from tachograph.store import Store, open_store
+from tachograph.store import Store
 from tachograph.web.api import Parts
 from tachograph.web.server import Server
 from tachograph.web.views import Prices
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--browsers", type=int, default=10)
     parser.add_argument("--only", default="", help="questions whose name holds this")
     told = parser.parse_args()
-    with open_store(f"chdb://{loaded(told.rows)}") as store, serving(store) as address:
+    with opened(loaded(told.rows)) as store, serving(store) as address:
         asked = {name: path for name, path in questions().items() if told.only in name}
         if not told.only:
             asked["one call"] = f"/api/v1/calls/{store.calls(since=SINCE_AT, until=UNTIL_AT, limit=1)[0].call_id}"

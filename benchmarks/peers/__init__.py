@@ -48,8 +48,8 @@ class Collector:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def tachograph(folder: Path) -> contextlib.AbstractContextManager[Collector]:
-    """`tachograph up` with its settings as they are shipped."""
+def tachograph(folder: Path, **more: str) -> contextlib.AbstractContextManager[Collector]:
+    """`tachograph up` with its settings as they are shipped, but for `more`."""
     api, door, grpc = (f"127.0.0.1:{free_port()}" for _ in range(3))
     settings = {
         "TACHOGRAPH_STORE": str(folder / "data"),
@@ -57,6 +57,7 @@ def tachograph(folder: Path) -> contextlib.AbstractContextManager[Collector]:
         "TACHOGRAPH_OTLP_HTTP": door,
         "TACHOGRAPH_OTLP_GRPC": grpc,
         "TACHOGRAPH_GATEWAY": "",
+        **more,
     }
     command = [sys.executable, "-m", "tachograph", "up"]
     return _running(

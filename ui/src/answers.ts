@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure, type Parameters, address, pulse, request } from "./api";
 import { choice, place } from "./place";
 import { type Range, current } from "./range";
+import { inTurn, placeInTurn } from "./turns";
 import type { Series } from "./types";
 
 export interface Answer<T> {
@@ -40,11 +41,13 @@ export function refreshing(): boolean {
   return choice("refresh", "auto") !== "off";
 }
 
-/** The answer to a question; asked again after calls were stored where `live`. url null: nothing is asked. */
-export function useAnswer<T>(url: string | null, live = false): Answer<T> {
+/** The answer to a question; asked again after calls were stored where `live`. url null: nothing is asked. last: after
+ * everything else, for what a page can do without. */
+export function useAnswer<T>(url: string | null, live = false, last = false): Answer<T> {
   const [, draw] = useState(0);
   const kept = useRef({ url: "", data: null as T | null, failure: null as Failure | null, busy: false, slow: false, took: 0, at: 0 });
   const [turn, setTurn] = useState(0);
+  const [order] = useState(() => (last ? Infinity : placeInTurn()));
   const state = kept.current;
 
   useEffect(() => {
@@ -64,7 +67,7 @@ export function useAnswer<T>(url: string | null, live = false): Answer<T> {
       draw((n) => n + 1);
     }, SLOW_MS);
     draw((n) => n + 1);
-    request<T>(url, { signal: aborting.signal })
+    inTurn(order, aborting.signal, () => request<T>(url, { signal: aborting.signal }))
       .then((data) => {
         Object.assign(state, { url, data, failure: null });
         remember(url, data);
@@ -145,7 +148,7 @@ export function asked(question: Question): Parameters {
 }
 
 /** A question about the calls of the chosen range and filters. null: nothing is asked. */
-export function useSeries(question: Question | null): Answer<Series> {
+export function useSeries(question: Question | null, last = false): Answer<Series> {
   const range = question?.range ?? current();
-  return useAnswer<Series>(question === null ? null : address("ask", asked(question)), range.live);
+  return useAnswer<Series>(question === null ? null : address("ask", asked(question)), range.live, last);
 }

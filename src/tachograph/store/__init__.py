@@ -58,7 +58,8 @@ def open_store(
 ) -> Store:
     """Open the store at `address` and bring its schema up to date.
 
-    retention_days: days by table (calls, calls_minute, calls_hour, calls_day); None keeps for ever.
+    retention_days: days by table (calls, calls_minute, calls_hour, calls_day); None keeps for ever; a table that is
+    not named keeps what was last said.
     cluster: name of the cluster whose every server shall hold the tables.
     Raises StoreError with the thing and the remedy in one line, Busy where a server does not answer.
     """
@@ -77,9 +78,8 @@ class Store:
         self.engine = engine
         self._placement = placement
         self.migrate()
-        keep(engine, retention_days)
-        self._kept_days = dict(retention_days)
-        self._writer = Writer(engine, retention_days)
+        self._kept_days = keep(engine, retention_days)
+        self._writer = Writer(engine, self._kept_days)
         # Only with the folder for ourselves is a difference surely the mark of a write that was cut short.
         self.repaired = self._writer.settle(force=True) if engine.embedded else {}
 

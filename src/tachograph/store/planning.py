@@ -122,7 +122,7 @@ def _reaching(engine: Engine, plans: list[Plan], question: Question, kept_days: 
     if covering or raw >= asked:
         return covering
     longest = max(reach.values())
-    return [plan for plan in plans if reach[plan.rollup.table] == longest] if longest > raw else []
+    return [plan for plan in plans if reach[plan.rollup.table] == longest] if longest >= raw else []
 
 
 def _fitting(rollup: Rollup, question: Question) -> Plan | None:

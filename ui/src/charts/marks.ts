@@ -15,8 +15,8 @@ export function useEvents(): Happening[] {
   const range = current();
   const between = { since: range.since, until: range.until };
   // the counter is in the question, so that a new annotation asks again
-  const told = useAnswer<{ annotations: Annotation[] }>(`${address("annotations", between)}#${annotated.value}`, range.live);
-  const models = useAnswer<Models>(address("models", { ...between, where: filters() }), range.live);
+  const told = useAnswer<{ annotations: Annotation[] }>(`${address("annotations", between)}#${annotated.value}`, range.live, true);
+  const models = useAnswer<Models>(address("models", { ...between, where: filters() }), range.live, true);
   return useMemo(
     () => [
       ...(told.data?.annotations ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: each.text, kind: each.kind, id: each.annotation_id })),

@@ -1,7 +1,7 @@
 // What fails: whose fault it is, who is hit, and how near the limits are.
 import { useMemo } from "preact/hooks";
-import { useSeries } from "../answers";
-import { ofMeasures } from "../charts/lines";
+import { type Answer, useSeries } from "../answers";
+import { type Lines, ofMeasures } from "../charts/lines";
 import { exact, share } from "../format";
 import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { Bar } from "../parts/Bar";
@@ -20,11 +20,17 @@ import { Kinds, Places } from "./ErrorsWhose";
 
 export function Errors() {
   const failed = narrowedTo("outcome", "error");
+  const earlier = before(current());
+  // Asked once for all parts of the page.
+  const now = useSeries({ measure: MEASURES });
+  const was = useSeries({ measure: MEASURES, range: earlier });
+  const kinds = useSeriesWhere(KINDS, failed);
+  const kindsBefore = useSeriesWhere({ ...KINDS, range: earlier }, failed);
   return (
     <>
       <Bar title="Errors" />
       <div class="grid errors">
-        <State />
+        <State now={now} was={was} kinds={kinds} kindsBefore={kindsBefore} />
         {failed === null ? (
           <p class="panel nothing">
             The filter on the outcome leaves out every error. <a href={href("/errors", { where: null })}>Remove the filters</a>
@@ -32,7 +38,7 @@ export function Errors() {
         ) : (
           <>
             <Course failed={failed} />
-            <Kinds failed={failed} />
+            <Kinds is={kinds} was={kindsBefore} calls={now} />
             <Places />
             <Hit />
           </>
@@ -45,27 +51,42 @@ export function Errors() {
   );
 }
 
-const MEASURES = ["errors", "error_rate", "calls", "retries"];
+const MEASURES = ["errors", "error_rate", "calls"];
+const KINDS = { measure: ["errors"], by: ["error_type"] };
+const RETRIES = { measure: ["retries"] };
 
-function State() {
-  const now = useSeries({ measure: MEASURES });
-  const was = useSeries({ measure: MEASURES, range: before(current()) });
-  const course = useSeries({ measure: MEASURES, step: step(current(), 80) });
-  const limited = useSeriesWhere({ measure: ["calls"] }, narrowedTo("error_type", "rate_limited"));
-  const limitedBefore = useSeriesWhere({ measure: ["calls"], range: before(current()) }, narrowedTo("error_type", "rate_limited"));
+const fresh = (answer: Answer<Series>): Series | null => (answer.stale ? null : answer.data);
+const of = (series: Series | null, name: string): Value => (series?.rows[0]?.[name] as Value | undefined) ?? null;
+const limits = (series: Series): Value => (series.rows.find((row) => row["error_type"] === "rate_limited")?.["errors"] as Value | undefined) ?? 0;
+
+interface StateProperties {
+  now: Answer<Series>;
+  was: Answer<Series>;
+  kinds: Answer<Series>;
+  kindsBefore: Answer<Series>;
+}
+
+function State({ now, was, kinds, kindsBefore }: StateProperties) {
+  const width = { step: step(current(), 80) };
+  const course = useSeries({ measure: MEASURES, ...width });
+  // Of retries no sums are kept: these read every call.
+  const retries = useSeries(RETRIES, true);
+  const retriesBefore = useSeries({ ...RETRIES, range: before(current()) }, true);
+  const retriesCourse = useSeries({ ...RETRIES, ...width }, true);
   const lines = useMemo(() => (course.data ? ofMeasures(course.data, MEASURES) : null), [course.data]);
-  const of = (series: Series | null, name: string) => (series?.rows[0]?.[name] as Value | undefined) ?? null;
-  const earlier = was.stale ? null : was.data;
-  const limitedEarlier = limitedBefore.stale ? null : limitedBefore.data;
-  const both = (name: string) => ({ value: of(now.data, name), ...(earlier ? { was: of(earlier, name) } : {}), course: lines?.values[MEASURES.indexOf(name)]?.slice(0, lines.partial ? -1 : undefined) ?? [] });
+  const retriesLine = useMemo(() => (retriesCourse.data ? ofMeasures(retriesCourse.data, RETRIES.measure) : null), [retriesCourse.data]);
+  const earlier = fresh(was);
+  const drawn = (found: Lines | null, index: number) => found?.values[index]?.slice(0, found.partial ? -1 : undefined) ?? [];
+  const both = (name: string) => ({ value: of(now.data, name), ...(earlier ? { was: of(earlier, name) } : {}), course: drawn(lines, MEASURES.indexOf(name)) });
+  const [limited, limitedBefore, retriedBefore] = [fresh(kinds), fresh(kindsBefore), fresh(retriesBefore)];
   return (
     <Answered answer={now} height={110} empty={(series) => !series.rows[0]?.["calls"]}>
       {() => (
         <div class="figures">
           <Figure title="Error rate" unit="1" {...both("error_rate")} more="bad" beside={earlier ? `before ${share(of(earlier, "error_rate"))}` : ""} meaning="errors by calls" />
           <Figure title="Errors" unit="calls" {...both("errors")} more="bad" beside={`of ${exact(of(now.data, "calls"))} calls`} />
-          <Figure title="Rate limited" unit="calls" value={of(limited.data, "calls") ?? 0} {...(limitedEarlier ? { was: of(limitedEarlier, "calls") ?? 0 } : {})} more="bad" beside="refused by a limit" />
-          <Figure title="Retries" unit="calls" {...both("retries")} more="bad" beside="after a first attempt" />
+          <Figure title="Rate limited" unit="calls" value={limited ? limits(limited) : null} {...(limitedBefore ? { was: limits(limitedBefore) } : {})} more="bad" beside="refused by a limit" />
+          <Figure title="Retries" unit="calls" value={of(retries.data, "retries")} {...(retriedBefore ? { was: of(retriedBefore, "retries") } : {})} course={drawn(retriesLine, 0)} more="bad" beside="after a first attempt" />
         </div>
       )}
     </Answered>

@@ -1,7 +1,6 @@
 // Whose fault: errors by fault domain with what each means, and by provider and model with their rates.
-import { useSeries } from "../answers";
+import { type Answer, useSeries } from "../answers";
 import { count, exact, share } from "../format";
-import { useSeriesWhere } from "../narrowing";
 import { Tabs } from "../parts/Choice";
 import { Answered, Panel } from "../parts/Panel";
 import { type Column, Table } from "../parts/Table";
@@ -13,11 +12,8 @@ import { Filtering } from "./ErrorsFiltering";
 import { GOOD } from "./ErrorsOverTime";
 import { fault } from "./ErrorsWords";
 
-export function Kinds({ failed }: { failed: string[] }) {
-  const question = { measure: ["errors"], by: ["error_type"] };
-  const is = useSeriesWhere(question, failed);
-  const was = useSeriesWhere({ ...question, range: before(current()) }, failed);
-  const calls = useSeries({ measure: ["calls"] });
+/** is, was: errors by error type now and in the period before; calls: all calls now. */
+export function Kinds({ is, was, calls }: { is: Answer<Series>; was: Answer<Series>; calls: Answer<Series> }) {
   const all = Number(calls.data?.rows[0]?.["calls"] ?? 0);
   const columns: Column<Failing>[] = [
     {
