@@ -9,9 +9,11 @@ Needs Chromium (`apt install chromium`).
   first    usable, on the first visit: the browser begins with nothing, its own start is in the figure
   answers  what each answer of the API took, as the browser measured it
 Each page is loaded in a new tab of a browser that was here before, for a day and for 30 days; the first load is not
-counted. The browser works on the same two cores as the server. Every load asks for a range of its own that begins and ends in the middle of an hour, as "the last 24 hours" does: no answer is there yet. The doors are loaded with as many spans as they take (benchmarks.collector_load) in windows that alternate:
-nobody looks, ten readers look. A reader asks what an open overview asks (recorded in the browser), again whenever it
-would, and follows the live stream; readers have no screen, since drawing is not the server's work.
+counted. The browser works on the same two cores as the server. Every load asks for a range of its own that begins and
+ends in the middle of an hour, as "the last 24 hours" does: no answer is there yet. The doors are loaded with as many
+spans as they take (benchmarks.collector_load) in windows that alternate: nobody looks, ten readers look. A reader asks
+what an open overview asks (recorded in the browser), again whenever it would, and follows the live stream; readers have
+no screen, since drawing is not the server's work.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ DOORS_ROUNDS = 6
 SETTLED = """() => new Promise(done => {
     let usable = null;
     const look = () => {
-        if (document.querySelector('.side') === null || performance.getEntriesByType('paint').length === 0) return false;
+        const painted = performance.getEntriesByType('paint').length > 0;
+        if (document.querySelector('.side') === null || !painted) return false;
         const waiting = [...document.querySelectorAll('.waiting, [aria-busy="true"]')];
         if (!waiting.some(each => each.getBoundingClientRect().top < innerHeight)) usable ??= performance.now();
         if (waiting.length === 0) done([usable, performance.now()]);
@@ -120,9 +123,8 @@ def pages(browser: Browser, collector: Collector, rows: int, loads: int) -> None
     """Every page, for the last day and for 30 days."""
     origin = collector.api.removesuffix("/api/v1")
     print(f"{rows:,} calls; {loads} loads of each page; milliseconds, median (slowest)\n")
-    print(
-        f"{'page':12}{'range':>6}{'paint':>14}{'usable':>16}{'whole':>8}{'first':>8}{'answers p50':>14}{'p95':>8}{'asks':>6}  slowest answer"
-    )
+    heads = f"{'page':12}{'range':>6}{'paint':>14}{'usable':>16}{'whole':>8}{'first':>8}"
+    print(f"{heads}{'answers p50':>14}{'p95':>8}{'asks':>6}  slowest answer")
     every: dict[str, list[Page]] = {name: [] for name in SPANS_OF_TIME}
     for name, span in SPANS_OF_TIME.items():
         for path in PAGES:
@@ -182,7 +184,8 @@ def show(path: str, name: str, page: Page) -> None:
     took = statistics.median(page.answers[slowest]) if slowest else 0.0
     print(
         f"{path:12}{name:>6}{statistics.median(page.paint):>8.0f} ({max(page.paint):.0f})"
-        f"{statistics.median(page.usable):>10.0f} ({max(page.usable):.0f}){statistics.median(page.whole):>8.0f}{page.first:>8.0f}"
+        f"{statistics.median(page.usable):>10.0f} ({max(page.usable):.0f})"
+        f"{statistics.median(page.whole):>8.0f}{page.first:>8.0f}"
         f"{percentile(answers, 0.5):>12.0f}{percentile(answers, 0.95):>10.0f}{len(answers) // len(page.usable):>6}"
         f"  {took:.0f} ms {slowest[:110]}"
     )

@@ -31,6 +31,7 @@ from tachograph.capture import recordings
 from tachograph.capture.lines import Line, read_calls
 from tachograph.capture.otlp.doors import DoorSettings, doors
 from tachograph.capture.otlp.limits import DoorLimits
+from tachograph.capture.otlp.listen import door_socket
 from tachograph.collecting import Collector, SpanReader
 from tachograph.config import Settings, SettingsError
 from tachograph.dialects.rules import SpanLimits
@@ -233,7 +234,7 @@ def serve(
             tls=tls is not None,
             keys=keys,
         )
-        door = stack.enter_context(_listening(host.strip("[]"), int(port)))
+        door = stack.enter_context(door_socket(host.strip("[]"), int(port)))
         gateway_line = ""
         if settings.gateway:
             kept = Kept(keeping, book, health, settings.attribution, now, live.publish)
@@ -352,22 +353,6 @@ def _reading(store: Store) -> Iterator[Engine]:
 
 def _silent(_name: str, _done: int, _total: int, _calls: int) -> None:
     """A tick for nobody."""
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """The socket of the API. Refused, in one line, where somebody else has the port."""
-    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        door.bind((host, port))
-    except OSError as error:
-        door.close()
-        raise Refused("port", f"{host}:{port}: {error.strerror}: choose another with --listen") from error
-    try:
-        yield door
-    finally:
-        door.close()
 
 
 @contextlib.contextmanager

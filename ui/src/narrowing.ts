@@ -5,11 +5,12 @@ import { within } from "./conditions";
 import { current } from "./range";
 import type { Series } from "./types";
 
-/** A question under these conditions alone. null: nothing is asked. */
-export function useSeriesWhere(question: Question, where: string[] | null): Answer<Series> {
+/** A question under these conditions alone. null: nothing is asked. last: as of
+ * `useAnswer`. */
+export function useSeriesWhere(question: Question, where: string[] | null, last = false): Answer<Series> {
   const range = question.range ?? current();
   const url = where === null ? null : address("ask", { ...asked({ ...question, where: [] }), where });
-  return useAnswer<Series>(url, range.live);
+  return useAnswer<Series>(url, range.live, last);
 }
 
 /** The page's filters and one more condition; null where no call meets both. */

@@ -28,8 +28,8 @@ def keep(engine: Engine, days: Mapping[str, int | None]) -> dict[str, int | None
             raise Unknown(f"unknown table {table!r}{nearest(table, _CLOCKS)}")
         if kept is not None and kept < 1:
             raise ValueError(f"{table}: {kept} days of retention: keep at least 1, or none for ever")
-    found = dict(engine.query(_CREATED, {"tables": list(_CLOCKS)}))
-    return {table: _keep(engine, table, str(found[table]), days) for table in _CLOCKS}
+    found = {name: str(created) for name, created in engine.query(_CREATED, {"tables": list(_CLOCKS)})}
+    return {table: _keep(engine, table, found[table], days) for table in _CLOCKS}
 
 
 # What was said when the store was last opened holds until something else is said.

@@ -20,7 +20,7 @@ from tests.capture.otlp.test_otlp_http import PROTOBUF
 
 from tachograph.access import Tls
 from tachograph.capture.otlp.limits import DoorLimits
-from tachograph.capture.otlp.listen import split
+from tachograph.capture.otlp.listen import door_socket, split
 from tachograph.config import SettingsError
 from tachograph.flow import Refused
 
@@ -137,6 +137,15 @@ def test_addresses() -> None:
     for wrong in ("4318", ":4318", "host", "host:port"):
         with pytest.raises(Refused, match="is not host:port"):
             split(wrong)
+
+
+def test_an_answer_does_not_wait_until_its_first_piece_was_acknowledged() -> None:
+    with door_socket("127.0.0.1", 0) as door:
+        door.listen()
+        with socket.create_connection(door.getsockname()):
+            accepted, _ = door.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_doors_can_be_opened_again_at_once() -> None:

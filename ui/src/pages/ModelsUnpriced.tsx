@@ -18,7 +18,7 @@ export const PRICE_FILE = (
 export function Unpriced({ models }: { models: Answer<Models> }) {
   const where = narrowedTo("price_status", "unpriced_model");
   const answer = useSeriesWhere({ measure: ["calls", "total_tokens"], by: ["provider", "model", "request_model"], limit: 100 }, where);
-  const silent = useSeriesWhere({ measure: ["calls"] }, narrowedTo("price_status", "unknown_usage"));
+  const silent = useSeriesWhere({ measure: ["calls"] }, narrowedTo("price_status", "unknown_usage"), true);
   const total = (models.data?.models ?? []).reduce((sum, row) => sum + row.calls, 0);
   const rows = where === null ? [] : (answer.data?.rows ?? []);
   const calls = rows.reduce((sum, row) => sum + Number(row["calls"]), 0);

@@ -37,12 +37,13 @@ const TOTALS = [
   "estimated_share",
   "unattributed_share",
 ];
+const COMPARED = ["cost_usd", "calls", "tokens_per_minute", "error_rate", "duration_p95_ms", "ttft_p95_ms", "itl_p95_ms", "cache_hit_rate"];
 const COURSE = ["cost_usd", "calls", "tokens_per_minute", "error_rate", "duration_p50_ms", "duration_p95_ms", "duration_p99_ms", "ttft_p95_ms", "itl_p95_ms", "cache_hit_rate"];
 
 export function Overview() {
   const range = current();
   const now = useSeries({ measure: TOTALS });
-  const was = useSeries({ measure: TOTALS, range: before(range) });
+  const was = useSeries({ measure: COMPARED, range: before(range) });
   const course = useSeries({ measure: COURSE, step: step(range) });
   // asked once for all parts of the page
   const marks = useEvents();
