@@ -26,6 +26,9 @@ export function address(path: string, parameters: Parameters = {}): string {
 
 export const session = signal<Session | null>(null);
 
+/** Was anything but the login answered? */
+let answered = false;
+
 /** An answer as JSON. Failure where there is none. */
 export async function request<T>(url: string, options: RequestInit = {}): Promise<T> {
   let response: Response;
@@ -40,6 +43,7 @@ export async function request<T>(url: string, options: RequestInit = {}): Promis
   if (response.status === 204) return undefined as T;
   const body: unknown = await response.json().catch(() => null);
   if (!response.ok) throw failed(response.status, body);
+  answered ||= url !== address("session");
   return body as T;
 }
 
@@ -65,9 +69,12 @@ export const pulse = signal({ count: 0, at: 0, connected: false });
 /** Counts up whenever somebody annotated. */
 export const annotated = signal(0);
 
+/** Listen until the answer is called. Begun before a page asks, so that nothing is stored between its answers and what
+ * is heard. */
 export function listen(): () => void {
   const source = new EventSource(address("pulse"));
-  source.onopen = () => (pulse.value = { ...pulse.value, connected: true });
+  // What was answered before it is open may already be old: calls stored until now were not heard.
+  source.onopen = () => (pulse.value = { ...pulse.value, count: pulse.value.count + Number(answered), connected: true });
   source.onerror = () => (pulse.value = { ...pulse.value, connected: false });
   source.addEventListener("stored", () => {
     pulse.value = { count: pulse.value.count + 1, at: Date.now(), connected: true };

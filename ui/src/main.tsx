@@ -2,7 +2,7 @@
 import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { Failure, listen, session, signedIn } from "./api";
 import { Login } from "./pages/Login";
 import { Shell } from "./parts/Shell";
@@ -18,7 +18,8 @@ function Application() {
   const ask = () => signedIn().then(() => setFailure(""), (wrong: unknown) => setFailure(wrong instanceof Failure ? wrong.message : String(wrong)));
   useEffect(() => void ask(), []);
   const inside = session.value !== null && session.value.role !== null;
-  useEffect(() => (inside ? listen() : undefined), [inside]);
+  // before the questions of the page, which are asked in effects
+  useLayoutEffect(() => (inside ? listen() : undefined), [inside]);
   if (failure && !session.value) {
     return (
       <div class="failed" role="alert">
