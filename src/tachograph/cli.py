@@ -45,7 +45,10 @@ Config = Annotated[Path | None, typer.Option("--config", help="Settings file.", 
 Prices = Annotated[Path | None, typer.Option("--prices", help="Price file that wins over the public list.")]
 Since = Annotated[str, typer.Option(help="From: 30d (ago), 24h, today, 2026-11-23, RFC 3339.")]
 Until = Annotated[str, typer.Option(help="To, exclusive; written likewise.")]
-Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="NAME=VALUE; A,B for several; null for none.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", "-w", help='NAME=VALUE; A,B for several; null for none; "A, B" for one; NAME>=NUMBER.'),
+]
 
 
 def main() -> None:

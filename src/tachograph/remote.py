@@ -23,6 +23,7 @@ from tachograph.flow import Busy, Refused
 from tachograph.series import Row, Series
 from tachograph.store import Stats, TableStats
 from tachograph.store.questions import Place
+from tachograph.web import parameters
 
 TIMEOUT_SECONDS = 120.0
 
@@ -160,11 +161,8 @@ def _failure(failure: urllib.error.HTTPError, address: str) -> Exception:
 
 
 def _window(where: Mapping[str, Any], since: datetime, until: datetime) -> list[tuple[str, str]]:
-    query = [("since", since.isoformat()), ("until", until.isoformat())]
-    for name, value in where.items():
-        text = "null" if value is None else ",".join(value) if isinstance(value, list) else str(value)
-        query.append(("where", f"{name}={text}"))
-    return query
+    conditions = [("where", text) for text in parameters.written(where)]
+    return [("since", since.isoformat()), ("until", until.isoformat()), *conditions]
 
 
 def _stats(value: Mapping[str, Any]) -> Stats:

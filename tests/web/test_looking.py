@@ -59,6 +59,8 @@ def test_the_vocabulary_is_what_may_be_asked(address: str) -> None:
     assert [word["name"] for word in words["measures"]] == list(MEASURES)
     assert [word["name"] for word in words["dimensions"]] == list(DIMENSIONS)
     assert {"name": "team", "meaning": "chargeback: team", "section": "who"} in words["dimensions"]
+    assert "trace_id" in {word["name"] for word in words["identities"]}
+    assert {"duration_ms", "cost_usd"} < {word["name"] for word in words["quantities"]}
     assert "tags" in words["maps"] and "rate_limited" in words["error_types"] and "ok" in words["outcomes"]
 
 

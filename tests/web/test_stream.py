@@ -20,6 +20,7 @@ from tachograph.call import Call, from_dict, to_json
 from tachograph.flow import Busy
 from tachograph.flow.batch import from_batch, to_batch
 from tachograph.store import Store, Unknown
+from tachograph.store.conditions import AtLeast
 from tachograph.testing import generated_day
 from tachograph.web.live import Live
 from tachograph.web.matching import matching
@@ -261,6 +262,8 @@ WHERES: list[dict[str, Any]] = [
     {"tags.none": ["a", "b"]},
     {"price_context.region": None},
     {"outcome": "error", "model": []},
+    {"duration_ms": AtLeast(1000.5), "total_tokens": AtLeast("100")},
+    {"same_as": None, "trace_id": ["ab" * 16, None]},
 ]
 
 
@@ -272,7 +275,8 @@ def test_the_stream_and_the_store_mean_the_same_by_a_condition(store: Store, whe
     calls = list(generated_day(date(2026, 7, 1), 300))
     for i, call in enumerate(calls):
         call.tags = {"channel": "web"} if i % 3 else {}
-    calls[0].status, calls[1].user_id = None, None
+        call.trace_id = ("ab" if i % 2 else "cd") * 16
+    calls[0].status, calls[1].user_id, calls[2].trace_id, calls[3].same_as = None, None, None, "ef" * 16
     store.write(calls, "conditions")
     since = datetime(2026, 7, 1, tzinfo=UTC)
     stored = store.calls(where, since=since, until=since + timedelta(days=1), limit=1000)
@@ -287,3 +291,7 @@ def test_a_condition_that_makes_no_sense_is_named() -> None:
         matching({"providr": "x"})
     with pytest.raises(ValueError, match="streamed: 'maybe' is not true or false"):
         matching({"streamed": "maybe"})
+    with pytest.raises(Unknown, match="did you mean 'duration_ms'"):
+        matching({"durations_ms": AtLeast(1)})
+    with pytest.raises(ValueError, match="ttft_ms: 'long' is not"):
+        matching({"ttft_ms": AtLeast("long")})

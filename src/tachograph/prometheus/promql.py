@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tachograph.call import INPUT_PARTS, OUTPUT_PARTS
+from tachograph.call import BY_NAME, INPUT_PARTS, OUTPUT_PARTS
 from tachograph.prometheus.families import Family, families
 
 _QUANTILE = re.compile(r"^(duration|ttft|itl)_p(50|90|95|99)_ms$")
@@ -121,6 +121,8 @@ def _label(family: Family, dimension: str) -> str:
     for label in family.labels:
         if label.source == dimension:
             return label.name
+    if dimension in BY_NAME and not BY_NAME[dimension].dimension:
+        raise Missing(f"no metric is split by {dimension}: look at single calls for that")
     there = ", ".join(label.source for label in family.labels)
     ours = family.name.startswith("tachograph_")
     remedy = "add it to the setting `metric_labels`" if ours else f"it is split by {there}"

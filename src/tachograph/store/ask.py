@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tachograph.series import Row, Series, Value
-from tachograph.store.conditions import Parameters, Where, check_dimension, label, listed, moment, nearest
+from tachograph.store.conditions import Parameters, Where, check_dimension, check_where, label, listed, moment, nearest
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
 from tachograph.store.literals import Literals, named
@@ -52,7 +52,8 @@ def ask(
 ) -> Series:
     """`measures` of the calls with since <= started_at < until, for each label set of `by` and each step.
 
-    where: dimension -> value, None (not known) or a list of these. step: whole seconds, counted from 1970-01-01 UTC.
+    where: dimension -> value, None (not known) or a list of these; quantity -> `AtLeast`.
+    step: whole seconds, counted from 1970-01-01 UTC.
     order: a measure, a dimension or "time", with "-" in front for descending. Not given: by time and labels; with a
     limit and no step, the largest of the first measure first, for that is what a limit is asked for.
     limit: at most so many rows, the first in that order. kept_days: how long each table keeps its rows.
@@ -105,8 +106,9 @@ def checked(
     names, labels = listed(measures), listed(by)
     if not names:
         raise Unknown("no measure is asked: name one, such as calls")
-    for name in (*labels, *where):
+    for name in labels:
         check_dimension(name)
+    check_where(where)
     check_range(since, until)
     if step is not None:
         check_step(step)

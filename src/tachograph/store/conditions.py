@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,18 @@ from tachograph.store.schema import element_type
 
 DIMENSIONS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.dimension)
 MAPS: tuple[str, ...] = tuple(column.name for column in COLUMNS if column.kind is Kind.MAP)
+# Looked for, but never grouped by: nearly every call has its own.
+IDENTITIES: tuple[str, ...] = ("trace_id", "operation_id", "same_as")
+QUANTITIES: tuple[str, ...] = tuple(c.name for c in COLUMNS if c.kind in (Kind.MS, Kind.COUNT, Kind.MONEY))
 
 Where = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """Looked for of a quantity: so much, or more. A call of which it is not known has not so much."""
+
+    least: Any
 
 
 class Parameters:
@@ -68,6 +79,16 @@ def check_dimension(name: str) -> str:
     raise Unknown(f"unknown dimension {name!r}{nearest(name, (*DIMENSIONS, *(f'{m}.<key>' for m in MAPS)))}")
 
 
+def check_where(where: Where | None) -> None:
+    """Unknown where a condition is on what there is not."""
+    for name, value in (where or {}).items():
+        if isinstance(value, AtLeast):
+            if name not in QUANTITIES:
+                raise Unknown(f"unknown quantity {name!r}{nearest(name, QUANTITIES)}")
+        elif name not in IDENTITIES:
+            check_dimension(name)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """ ": did you mean ...?", or the way to all names where none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -75,8 +96,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def expression(name: str, parameters: Parameters) -> str:
-    """SQL of the value of a dimension; NULL where a map lacks the key."""
-    check_dimension(name)
+    """SQL of the value of a checked name; NULL where a map lacks the key."""
     if name in BY_NAME:
         return name
     field, _, key = name.partition(".")
@@ -86,7 +106,7 @@ def expression(name: str, parameters: Parameters) -> str:
 
 def label(name: str, parameters: Parameters) -> str:
     """SQL of the label of a dimension: text, or NULL."""
-    value = expression(name, parameters)
+    value = expression(check_dimension(name), parameters)
     textual = name not in BY_NAME or BY_NAME[name].kind in (Kind.WORD, Kind.TEXT)
     return value if textual else f"toString({value})"
 
@@ -94,22 +114,38 @@ def label(name: str, parameters: Parameters) -> str:
 def conditions(where: Where, parameters: Parameters) -> str:
     """SQL that holds for the rows looked for, beginning with AND; empty where nothing is asked.
 
-    A value is one of what the dimension holds, None for "not known", or a list of these, any of which will do.
-    ValueError names a dimension whose value does not fit.
+    A value is one of what the dimension holds, None for "not known", or a list of these, any of which will do; of a
+    quantity, `AtLeast`. Unknown for a name that there is not; ValueError names a dimension whose value does not fit.
     """
+    check_where(where)
     return "".join(f" AND ({_condition(name, value, parameters)})" for name, value in where.items())
 
 
 def _condition(name: str, value: Any, parameters: Parameters) -> str:
+    if isinstance(value, AtLeast):
+        return f"{name} >= {_bound(name, typed(BY_NAME[name], value.least), parameters)}"
     wanted = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
     known = [_typed(name, item) for item in wanted if item is not None]
     subject = expression(name, parameters)
     tests = [f"{subject} IS NULL"] if None in wanted else []
     if len(known) == 1:  # half the time of a list of one
-        tests.append(f"{subject} = {parameters.bind(known[0], _element(name))}")
+        tests.append(f"{subject} = {_bound(name, known[0], parameters)}")
+    elif known and _is_id(name):
+        tests.append(f"{subject} IN ({', '.join(_bound(name, each, parameters) for each in known)})")
     elif known:
         tests.append(f"{subject} IN {parameters.bind(known, f'Array({_element(name)})')}")
     return " OR ".join(tests) or "0"
+
+
+def _bound(name: str, value: Any, parameters: Parameters) -> str:
+    if _is_id(name):
+        return f"toFixedString(unhex({parameters.bind(value, 'String')}), 16)"
+    return parameters.bind(value, _element(name))
+
+
+def _is_id(name: str) -> bool:
+    """Is it kept as bytes, and written as hex digits?"""
+    return name in BY_NAME and BY_NAME[name].kind is Kind.ID16
 
 
 def _element(name: str) -> str:

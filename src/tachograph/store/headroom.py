@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tachograph.store.conditions import Parameters, Where, check_dimension, conditions, moment
+from tachograph.store.conditions import Parameters, Where, check_where, conditions, moment
 from tachograph.store.engine import Engine
 from tachograph.store.planning import check_range
 
@@ -49,8 +49,7 @@ class Headroom:
 
 def headroom(engine: Engine, where: Where | None = None, *, since: datetime, until: datetime) -> list[Headroom]:
     """The last stated limits of the calls with since <= started_at < until. Raises as `ask` does."""
-    for name in where or {}:
-        check_dimension(name)
+    check_where(where)
     check_range(since, until)
     told = Parameters()
     last = ", ".join(f"argMax({name}, started_at)" for name in _STATED)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from tachograph.store.conditions import Parameters, Where, check_dimension, nearest
+from tachograph.store.conditions import Parameters, Where, check_where, nearest
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
 from tachograph.store.measures import Measure
@@ -72,8 +72,7 @@ def heat(
     """How many of the calls with since <= started_at < until lie in which bucket. Raises as `ask` does."""
     if of not in LATENCIES:
         raise Unknown(f"unknown latency {of!r}{nearest(of, LATENCIES)}")
-    for name in where or {}:
-        check_dimension(name)
+    check_where(where)
     check_range(since, until)
     check_step(step)
     column = LATENCIES[of]

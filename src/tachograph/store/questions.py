@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tachograph.call import COLUMNS, Call
 from tachograph.flow.batch import SCHEMA, from_batch
-from tachograph.store.conditions import Parameters, Where, check_dimension, conditions, hex_id, microseconds, moment
+from tachograph.store.conditions import Parameters, Where, check_where, conditions, hex_id, microseconds, moment
 from tachograph.store.engine import DATABASE, Engine
 from tachograph.store.rollups import ROLLUPS
 
@@ -124,8 +124,7 @@ def page_of_calls(
     """
     if not 0 < limit <= PAGE_CALLS_MAX:
         raise ValueError(f"limit {limit} is not between 1 and {PAGE_CALLS_MAX}")
-    for name in where or {}:
-        check_dimension(name)
+    check_where(where)
     if microseconds(since) >= microseconds(until):
         raise ValueError(f"since {since.isoformat()} is not before until {until.isoformat()}: swap them")
     places = _places(engine, where or {}, since, until, limit, after)

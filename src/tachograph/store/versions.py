@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
-from tachograph.store.conditions import Parameters, Where, check_dimension, conditions, microseconds, moment
+from tachograph.store.conditions import Parameters, Where, check_where, conditions, microseconds, moment
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError
 from tachograph.store.measures import MEASURES, Measure
@@ -90,8 +90,7 @@ def versions(
     """The versions of the calls with since <= started_at < until, those that answered most first; and the changes of
     them, oldest first. Raises as `ask` does.
     """
-    for name in where or {}:
-        check_dimension(name)
+    check_where(where)
     check_range(since, until)
     step = _FINE if until - since <= _FINE_UNTIL else _COARSE
     measures = (MEASURES["calls"], MEASURES["cost_usd"], _PRICED)

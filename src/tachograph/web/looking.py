@@ -7,6 +7,7 @@ What it must never know: SQL, providers, price arithmetic.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from tachograph.call import BY_NAME, ERROR_TYPES, OUTCOMES
 from tachograph.store import MEASURES
-from tachograph.store.conditions import DIMENSIONS, MAPS
+from tachograph.store.conditions import DIMENSIONS, IDENTITIES, MAPS, QUANTITIES
 from tachograph.web import parameters
 from tachograph.web.answers import error
 from tachograph.web.parts import Parts
@@ -53,13 +54,17 @@ async def vocabulary(_parts: Parts, _request: Request) -> Response:
 def _vocabulary() -> dict[str, Any]:
     return {
         "measures": [{"name": each.name, "unit": each.unit, "meaning": each.meaning} for each in MEASURES.values()],
-        "dimensions": [
-            {"name": name, "meaning": BY_NAME[name].meaning, "section": BY_NAME[name].section} for name in DIMENSIONS
-        ],
+        "dimensions": _fields(DIMENSIONS),
+        "identities": _fields(IDENTITIES),
+        "quantities": _fields(QUANTITIES),
         "maps": list(MAPS),
         "outcomes": list(OUTCOMES),
         "error_types": list(ERROR_TYPES),
     }
+
+
+def _fields(names: Sequence[str]) -> list[dict[str, str]]:
+    return [{"name": name, "meaning": BY_NAME[name].meaning, "section": BY_NAME[name].section} for name in names]
 
 
 async def heat(parts: Parts, request: Request) -> Response:

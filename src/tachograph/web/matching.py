@@ -1,6 +1,7 @@
 """Conditions on calls that are not in the store yet: the same words as `where` of a question, on Arrow batches.
 
-In: dimension -> value, None (not known) or a list of these. Out: a function that finds the rows which fit.
+In: dimension -> value, None (not known) or a list of these; quantity -> `AtLeast`. Out: a function that finds
+the rows which fit.
 What it must never know: SQL, HTTP.
 Why beside the store: a stream shows a call the moment it is stored, without asking the store again for each listener.
 """
@@ -8,7 +9,6 @@ Why beside the store: a stream shows a call the moment it is stored, without ask
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ import pyarrow.compute as pc
 
 from tachograph.call import BY_NAME, Kind, typed
 from tachograph.flow.batch import SCHEMA
-from tachograph.store.conditions import check_dimension
+from tachograph.store.conditions import AtLeast, Where, check_where
 from tachograph.web.live import Matching
 
 
-def matching(where: Mapping[str, Any]) -> Matching:
-    """Which rows of a batch fit every condition. Unknown (a ValueError) for a dimension that there is not."""
-    wanted = {name: _wanted(check_dimension(name), value) for name, value in where.items()}
+def matching(where: Where) -> Matching:
+    """Which rows of a batch fit every condition. Unknown (a ValueError) for a name that there is not."""
+    check_where(where)
+    wanted = {name: _wanted(name, value) for name, value in where.items()}
 
     def places(batch: pa.RecordBatch) -> pa.Array:
         masks = [_fits(_subject(batch, name), values) for name, values in wanted.items()]
@@ -32,7 +33,9 @@ def matching(where: Mapping[str, Any]) -> Matching:
     return places
 
 
-def _wanted(name: str, value: Any) -> list[Any]:
+def _wanted(name: str, value: Any) -> list[Any] | AtLeast:
+    if isinstance(value, AtLeast):
+        return AtLeast(typed(BY_NAME[name], value.least))
     values = value if isinstance(value, list) else [value]
     return [None if item is None else _typed(name, item) for item in values]
 
@@ -43,7 +46,8 @@ def _typed(name: str, value: Any) -> Any:
         return str(value)
     if column.kind is Kind.FLAG and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    return typed(column, value)
+    plain = typed(column, value)
+    return bytes.fromhex(plain) if column.kind is Kind.ID16 else plain
 
 
 def _subject(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -57,7 +61,10 @@ def _subject(batch: pa.RecordBatch, name: str) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def _fits(subject: pa.Array, values: list[Any]) -> pa.Array:
+def _fits(subject: pa.Array, values: list[Any] | AtLeast) -> pa.Array:
+    if isinstance(values, AtLeast):
+        least = pa.scalar(str(values.least)).cast(subject.type)
+        return pc.fill_null(pc.greater_equal(subject, least), False)
     known = pa.array([value for value in values if value is not None], subject.type)
     fits = pc.is_in(subject, known)  # a null is in no set that holds none
     return pc.or_(fits, pc.is_null(subject)) if None in values else fits

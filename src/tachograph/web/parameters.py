@@ -16,13 +16,14 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from tachograph import when
-from tachograph.call import COLUMNS, EPOCH, Kind
+from tachograph.call import BY_NAME, EPOCH, Kind
 from tachograph.flow import Refused
 from tachograph.store import MEASURES
-from tachograph.store.conditions import DIMENSIONS, MAPS, nearest
+from tachograph.store.conditions import DIMENSIONS, IDENTITIES, MAPS, QUANTITIES, AtLeast, nearest
 from tachograph.store.heat import LATENCIES
 from tachograph.store.questions import Place
 
+_ITEM = re.compile('"(?:[^"]|"")*"|(?!")[^,]*')
 PAGE_CALLS_MAX = 1000
 ANSWER_ROWS_MAX = 100_000
 FILTERS_MAX = 50
@@ -45,16 +46,31 @@ class Parameter:
     required: bool = False
 
 
+# What a value of a filter may be, by what it is of; a text where nothing is said.
+_FORMS = {Kind.FLAG: "true|false", Kind.SMALL: "[0-9]{1,4}", Kind.ID16: "[0-9a-f]{32}"}
+_TEXT = '("([^"\\r\\n]|"")*"|([^",\\r\\n][^,\\r\\n]*)?)'
+_NUMBERS = {
+    Kind.COUNT: "[0-9]{1,15}",
+    Kind.MS: "[0-9]{1,12}(\\.[0-9]{1,3})?",
+    Kind.MONEY: "[0-9]{1,7}(\\.[0-9]{1,10})?",
+}
+
+
 def _filter_pattern() -> str:
-    """Every form of NAME=VALUE, by what the dimension holds."""
-    forms = {Kind.FLAG: "(true|false)(,(true|false))*", Kind.SMALL: "[0-9]{1,4}(,[0-9]{1,4})*"}
+    """Every form of NAME=VALUE and NAME>=NUMBER, by what the name stands for."""
     by_form: dict[str, list[str]] = {}
-    for column in COLUMNS:
-        if column.dimension:
-            by_form.setdefault(forms.get(column.kind, ""), []).append(column.name)
-    texts = [*by_form.pop(""), *(f"{name}\\.[^=]+" for name in MAPS)]
-    rest = [f"({'|'.join(names)})=(null|{form})" for form, names in by_form.items()]
-    return f"^(({'|'.join(texts)})=[^\\r\\n]*|{'|'.join(rest)})$"
+    for name in (*DIMENSIONS, *IDENTITIES):
+        form = _FORMS.get(BY_NAME[name].kind)
+        by_form.setdefault(f"=({_several(f'(null|{form})' if form else _TEXT)})", []).append(name)
+    for name in QUANTITIES:
+        by_form.setdefault(f">={_NUMBERS[BY_NAME[name].kind]}", []).append(name)
+    by_form[f"=({_several(_TEXT)})"] += [f"({'|'.join(MAPS)})\\.[^=]+"]
+    told = [f"({'|'.join(names)}){form}" for form, names in by_form.items()]
+    return f"^({'|'.join(told)})$"
+
+
+def _several(form: str) -> str:
+    return f"{form}(,{form})*"
 
 
 _DIMENSION = f"({'|'.join(DIMENSIONS)}|({'|'.join(MAPS)})\\.[^,]+)"
@@ -72,7 +88,8 @@ MEASURE = Parameter("measure", "what to measure; `calls` if not given", {"enum":
 BY = Parameter("by", "group by a dimension, or tags.KEY", {"type": "string", "pattern": f"^{_DIMENSION}$"}, many=True)
 WHERE = Parameter(
     "where",
-    "NAME=VALUE; NAME=A,B for any of several; NAME=null for none; each dimension once",
+    'NAME=VALUE; A,B for any of several; null for none; "A, B" for one with a comma (quotation marks in it doubled);'
+    " NAME>=NUMBER, such as duration_ms>=3000; each name once",
     {"type": "string", "pattern": _filter_pattern()},
     many=True,
     values_max=FILTERS_MAX,
@@ -143,21 +160,72 @@ def check(query: QueryParams, parameters: Sequence[Parameter]) -> None:
 
 
 def filters(texts: Sequence[str]) -> dict[str, Any]:
-    """`provider=openai`, `model=a,b` (one of), `team=` (empty), `user_id=null` -> what `ask` takes as `where`."""
+    """Conditions as people write them -> what `ask` takes as `where`.
+
+    `provider=openai`; `model=a,b`: one of; `team=`: empty; `user_id=null`: none; `user_id="Poe, Edgar"`: in quotes
+    nothing but a doubled quotation mark means anything; `duration_ms>=3000`: so much, or more.
+    """
     if len(texts) > FILTERS_MAX:
         raise ValueError(f"{len(texts)} filters are given: {FILTERS_MAX} are the most")
     found: dict[str, Any] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ValueError(f"filter {text!r}: write NAME=VALUE, NAME=A,B for several, NAME=null for none")
+        name, value = _filter(text)
         if name in found:
             raise ValueError(f"filter {name!r} is given twice: write {name}=A,B for any of several")
-        if value == "null":
-            found[name] = None
-        else:
-            found[name] = value.split(",") if "," in value else value
+        found[name] = value
     return found
+
+
+def _filter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"filter {text!r}: write NAME=VALUE, NAME=A,B for several, NAME=null for none")
+    if name.endswith(">") and "." not in name:  # a key of a map may end so
+        return name[:-1], AtLeast(_number(name[:-1], value))
+    values = [_unquoted(item) for item in _items(name, value)]
+    return name, values if len(values) > 1 else values[0]
+
+
+def _number(name: str, text: str) -> str:
+    form = _NUMBERS.get(BY_NAME[name].kind) if name in QUANTITIES else None
+    if form is not None and re.fullmatch(form, text) is None:
+        raise ValueError(f"filter {name}>={text[:60]}: write a plain number, such as 3000")
+    return text
+
+
+def _items(name: str, text: str) -> list[str]:
+    found, end = [], -1
+    while end < len(text):
+        item = _ITEM.match(text, end + 1)
+        end = item.end() if item else end
+        if item is None or text[end : end + 1] not in ("", ","):
+            raise ValueError(f'filter {name}={text[:60]}: close the quotation marks; one within them is written ""')
+        found.append(item[0])
+    return found
+
+
+def _unquoted(item: str) -> str | None:
+    if item.startswith('"'):
+        return item[1:-1].replace('""', '"')
+    return None if item == "null" else item
+
+
+def written(where: Mapping[str, Any]) -> list[str]:
+    """The conditions as `filters` reads them."""
+    return [f"{name}{_written(value)}" for name, value in where.items()]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, AtLeast):
+        return f">={value.least}"
+    return "=" + ",".join(_quoted(item) for item in (value if isinstance(value, list) else [value]))
+
+
+def _quoted(item: Any) -> str:
+    text = "null" if item is None else str(item)
+    special = "," in text or text.startswith('"') or (text == "null" and item is not None)
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"' if special else text
 
 
 def listed(values: Sequence[str]) -> list[str]:

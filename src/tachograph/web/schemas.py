@@ -192,6 +192,7 @@ def _maybe(schema: Mapping[str, Any], *names: str) -> dict[str, Schema]:
 
 
 _WORD = {"type": "string"}
+_FIELDS = _listed(_object({"name": _WORD, "meaning": _WORD, "section": _WORD}))
 ASK_TEXT = _object(
     {
         "sql": {**_WORD, "description": "runs as it stands in a client of the database"},
@@ -202,7 +203,9 @@ ASK_TEXT = _object(
 VOCABULARY = _object(
     {
         "measures": _listed(_object({"name": _WORD, "unit": _WORD, "meaning": _WORD})),
-        "dimensions": _listed(_object({"name": _WORD, "meaning": _WORD, "section": _WORD})),
+        "dimensions": _FIELDS,
+        "identities": {**_FIELDS, "description": "may be looked for, not grouped by"},
+        "quantities": {**_FIELDS, "description": "may be looked for as NAME>=NUMBER"},
         "maps": _listed({**_WORD, "description": "dimensions of it are written MAP.KEY"}),
         "outcomes": _listed(_WORD),
         "error_types": _listed(_WORD),
