@@ -7,6 +7,7 @@ Needs Chromium (`apt install chromium`).
   usable   from there to the moment when nothing that is on the screen (1440 x 900) waits for an answer any more
   whole    and nothing below it either
   first    usable, on the first visit: the browser begins with nothing, its own start is in the figure
+  chart    100,000 points in one: how long it takes to draw, and each frame while the mouse moves over it
   answers  what each answer of the API took, as the browser measured it
 Each page is loaded in a new tab of a browser that was here before, for a day and for 30 days; the first load is not
 counted. The browser works on the same two cores as the server. Every load asks for a range of its own that begins and
@@ -46,6 +47,7 @@ SPANS_OF_TIME = {"24h": timedelta(hours=24), "30d": timedelta(days=30)}
 RAGGED = timedelta(minutes=41, seconds=17)
 TARGETS = {"usable ms": 500.0, "answers p95 ms": 300.0, "paint ms": 1000.0, "doors": 0.10}
 MOMENT = re.compile(r"20\d\d-\d\d-\d\dT[^&]*")
+CHART_POINTS, CHART_MOVES, CHART_FRAME_MS = 100_000, 200, 50
 READERS = 10
 REST_SECONDS = 0.5
 CONNECTIONS = 64
@@ -64,6 +66,20 @@ SETTLED = """() => new Promise(done => {
         return waiting.length === 0; };
     const again = () => look() || setTimeout(again, 5);
     again(); })"""
+# Notes how long each frame took from now on.
+FRAMES = """() => {
+    window.frames_ms = [];
+    let last = null;
+    const frame = now => {
+        if (last !== null) window.frames_ms.push(now - last);
+        last = now;
+        requestAnimationFrame(frame); };
+    requestAnimationFrame(frame); }"""
+# The legend hides a line and shows it again: the chart is drawn anew.
+DRAWN = """() => new Promise(done => {
+    const began = performance.now();
+    document.querySelector('.legend-entry').click();
+    requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))); })"""
 TIMES = """() => ({
     paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null,
     answers: performance.getEntriesByType('resource').filter(each => each.name.includes('/api/v1/')
@@ -103,6 +119,7 @@ def main() -> None:
         )  # its calls lie in the past
         browser = stack.enter_context(chromium())
         pages(browser, collector, told.rows, told.loads)
+        chart(browser, collector)
         if told.doors_seconds:
             doors(browser, collector, told.doors_seconds, folder)
 
@@ -140,6 +157,46 @@ def pages(browser: Browser, collector: Collector, rows: int, loads: int) -> None
             f"p95 of answers {answers:.0f} ms {verdict(answers <= TARGETS['answers p95 ms'])}, "
             f"first paint {paint:.0f} ms {verdict(paint <= TARGETS['paint ms'])}"
         )
+
+
+def chart(browser: Browser, collector: Collector) -> None:
+    """A chart of 100,000 points, made up on the way to the browser: how it is drawn, and how it moves under a mouse."""
+    origin = collector.api.removesuffix("/api/v1")
+    with contextlib.closing(browser.new_context(viewport={"width": 1440, "height": 900})) as visitor:
+        visitor.route(re.compile(r"/api/v1/ask\?.*step="), lambda route: route.fulfill(json=made_up(CHART_POINTS)))
+        with contextlib.closing(visitor.new_page()) as opened:
+            opened.goto(f"{origin}/explore{ranged(timedelta(hours=24), 0)}", wait_until="commit")
+            opened.evaluate(SETTLED)
+            plot = opened.locator(".plot").first
+            box = plot.bounding_box()
+            assert box is not None
+            opened.evaluate(FRAMES)
+            for step in range(CHART_MOVES):
+                opened.mouse.move(
+                    box["x"] + 60 + step * (box["width"] - 80) / CHART_MOVES, box["y"] + box["height"] / 2
+                )
+            frames = sorted(opened.evaluate("() => window.frames_ms"))
+            drawn = opened.evaluate(DRAWN)
+    late = sum(took > CHART_FRAME_MS for took in frames) / len(frames)
+    slow = (
+        f"p50 {percentile(frames, 0.5):.0f} ms, p95 {percentile(frames, 0.95):.0f} ms, {late:.0%} over {CHART_FRAME_MS}"
+    )
+    print(f"\na chart of {CHART_POINTS:,} points: drawn anew in {drawn:.0f} ms; {len(frames)} frames of moving, {slow}")
+
+
+def made_up(points: int) -> dict[str, Any]:
+    """An answer of eight models, one after another."""
+    times, until = points // 8, UNTIL_AT
+    rows = [
+        {"time": stamp(until - timedelta(seconds=6 * (times - at))), "model": f"model-{model + 9}", "cost_usd": cost}
+        for at in range(times)
+        for model, cost in ((model, (at * (model + 3)) % 97 / 10) for model in range(8))
+    ]
+    since = stamp(until - timedelta(seconds=6 * times))
+    return {
+        "table": "minute", "since": since, "until": stamp(until), "step_seconds": 6, "by": ["model"],
+        "measures": {"cost_usd": "USD"}, "rows": rows,
+    }  # fmt: skip
 
 
 def stamp(moment: Any) -> str:

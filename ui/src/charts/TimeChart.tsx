@@ -31,6 +31,7 @@ export function TimeChart({ lines, unit, title, stacked = false, height = 220, m
   const [hidden, setHidden] = useState<ReadonlySet<string>>(new Set());
   const shown = useMemo(() => lines.names.map((name) => !hidden.has(name)), [lines.names.join("\n"), hidden]);
   const drawn = useMemo(() => (stacked ? piled(lines, shown) : lines.values), [lines, stacked, shown]);
+  const summary = useMemo(() => said(lines, unit), [lines, unit]);
   const shape = `${lines.names.join("\n")}|${unit}|${stacked}|${height}|${scheme.value}|${utc()}|${shown.join()}`;
 
   useEffect(() => {
@@ -58,7 +59,7 @@ export function TimeChart({ lines, unit, title, stacked = false, height = 220, m
   const row = at ?? null;
   return (
     <figure class="chart">
-      <div class="plot" ref={holder} role="img" aria-label={`${title}. ${said(lines, unit)}`} style={{ height: `${height}px` }} />
+      <div class="plot" ref={holder} role="img" aria-label={`${title}. ${summary}`} style={{ height: `${height}px` }} />
       <figcaption class="legend">
         <span class="legend-time">{row === null ? "" : moment((lines.times[row] ?? 0) * 1000, lines.step < 60)}</span>
         {lines.names.map((name, index) => (
