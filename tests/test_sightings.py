@@ -1,4 +1,4 @@
-"""Which sightings are of one call: by their spans, by their answers, and never by the order in which they came."""
+"""Which sightings are of one call: by their spans, answers and requests, and never by the order in which they came."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SECOND = 1_000_000
 TRACE = b"t" * 16
 ANSWER = "chatcmpl-B8qJ7rYkVw2nXo5mZs1d"
 SHORT = "chatcmpl-123"
+REQUEST = "req_0f8a6c1be7d94c2d9a5d"
 
 FRAMEWORK, SDK, GATEWAY, ENGINE = b"framewrk", b"sdk span", b"gateway ", b"engine  "
 
@@ -277,6 +278,62 @@ def test_clocks_of_two_machines_may_differ_by_less_than_a_minute() -> None:
     assert groups([client, answered("engine", ANSWER, "vllm", 61.1, "server")]) == {one("sdk"), one("engine")}
 
 
+def failed(
+    name: str, source: str, start: float, vantage: str = "client", length: float = 1.0, **fields: Any
+) -> Sighting:
+    """A sighting of a call that failed: it names no answer."""
+    told = {"trace_id": None, "span_id": None, "outcome": "error", "parts": 0, "priced": False, "request_id": REQUEST}
+    return seen(name, start=start, end=start + length, source=source, vantage=vantage, **{**told, **fields})
+
+
+def test_a_call_that_failed_is_one_by_the_id_of_its_request() -> None:
+    both = [failed("sdk", "sdk", 0), failed("gateway", "envoy", 0.1, "gateway", 0.8)]
+    assert groups(both) == {one("sdk", "gateway")}
+    assert groups([both[0], both[1]._replace(request_id=REQUEST[::-1])]) == {one("sdk"), one("gateway")}
+    assert groups([one._replace(request_id=None) for one in both]) == {one("sdk"), one("gateway")}
+    assert groups([both[0], both[1]._replace(operation="embeddings")]) == {one("sdk"), one("gateway")}
+    # What names an answer is looked for by that alone.
+    assert groups([both[0], both[1]._replace(response_id=ANSWER)]) == {one("sdk"), one("gateway")}
+    assert groups([one._replace(response_id=name) for one, name in zip(both, (ANSWER, ANSWER[::-1]), strict=True)]) == {
+        one("sdk"),
+        one("gateway"),
+    }
+
+
+def test_each_attempt_has_a_request_of_its_own() -> None:
+    tries = [failed(f"sdk{place}", "sdk", place, request_id=f"{REQUEST} {place}") for place in range(3)]
+    passed = [
+        failed(f"gw{place}", "envoy", place + 0.4, "gateway", request_id=f"{REQUEST} {place}") for place in range(3)
+    ]
+    assert groups([*tries, *passed]) == {one(f"sdk{place}", f"gw{place}") for place in range(3)}
+    # A framework names the request that failed it; the last to end was another.
+    told = seen("framework", end=9, vantage="framework", source="langchain", outcome="error", parts=0, priced=False)
+    below = [sighting._replace(trace_id=TRACE, parent_span_id=told.span_id) for sighting in tries]
+    joined = groups([told._replace(request_id=tries[1].request_id), *below, *passed])
+    assert joined == {one("sdk0", "gw0"), one("framework", "sdk1", "gw1"), one("sdk2", "gw2")}
+
+
+def test_one_request_id_of_one_place_or_far_apart_is_of_several_calls() -> None:
+    first = failed("first", "sdk", 0)
+    assert groups([first, failed("again", "another", 0.1, length=0.8)]) == {one("first"), one("again")}
+    assert groups([first, failed("gateway", "envoy", 60.9, "gateway")]) == {one("first", "gateway")}
+    assert groups([first, failed("gateway", "envoy", 61.1, "gateway")]) == {one("first"), one("gateway")}
+    short = [failed("sdk", "sdk", 0, request_id="7"), failed("gateway", "envoy", 0.5, "gateway", request_id="7")]
+    assert groups(short) == {one("sdk"), one("gateway")}
+    assert groups([short[0], short[1]._replace(ended_us=short[0].ended_us)]) == {one("sdk", "gateway")}
+
+
+def test_a_request_id_that_is_always_the_same_joins_what_was_seen_within_another() -> None:
+    """A proxy that answers all with one id: it tells nothing, but when each was seen does."""
+    direct = [failed(f"direct{place}", "sdk", 3 * place) for place in range(5)]
+    others = [failed(f"other{place}", "envoy", 3 * place + 1.5, "gateway") for place in range(5)]
+    assert groups([*direct, *others]) == {one(f"{way}{place}") for way in ("direct", "other") for place in range(5)}
+    through = [failed(f"gw{place}", "envoy", 3 * place + 0.1, "gateway", 0.8) for place in range(5)]
+    assert groups([*direct, *through]) == {one(f"direct{place}", f"gw{place}") for place in range(5)}
+    many = [failed(f"many{place}", "sdk", place / 100) for place in range(SHARED_MAX)]
+    assert groups([*many, through[0]]) == {one(f"many{place}") for place in range(SHARED_MAX)} | {one("gw0")}
+
+
 def test_cycles_and_spans_above_themselves_end() -> None:
     one_another = [seen("a", parent_span_id=span("b")), seen("b", parent_span_id=span("a"))]
     assert groups(one_another) == {one("a", "b")}
@@ -298,8 +355,9 @@ def test_many_of_one_name_take_no_time() -> None:
     many = [answered(f"{place}", ANSWER, f"source {place % 3}", place / 1000) for place in range(20_000)]
     sessions = [seen(f"s{place}", span_id=SDK, source=f"source {place % 2}", start=place) for place in range(20_000)]
     below = [seen(f"b{place}", parent_span_id=SDK, start=place) for place in range(SHARED_MAX)]
+    refused = [failed(f"r{place}", f"source {place % 3}", place / 1000) for place in range(20_000)]
     began = time.process_time()
-    found = resolve([*many, *sessions, *below], {})
+    found = resolve([*many, *sessions, *below, *refused], {})
     assert time.process_time() - began < 5
     assert set(found.values()) == {None}
 
@@ -320,6 +378,7 @@ def views(draw: st.DrawFn) -> tuple[list[Sighting], dict[tuple[bytes, bytes], by
                 span_id=span(draw(names)),
                 parent_span_id=draw(st.none() | names.map(span)),
                 response_id=draw(st.sampled_from([None, None, ANSWER, ANSWER[::-1], SHORT])),
+                request_id=draw(st.sampled_from([None, REQUEST, REQUEST[::-1], "7"])),
                 operation=draw(st.sampled_from(["chat", "chat", "chat", "other", "embeddings"])),
                 vantage=draw(st.sampled_from(["client", "gateway", "framework", "server"])),
                 source=draw(st.sampled_from(["sdk", "envoy", "vllm"])),
@@ -373,6 +432,7 @@ def test_what_has_nothing_to_do_with_it_changes_nothing(first: Any, second: Any)
             call_id=sighting.call_id[::-1],
             trace_id=sighting.trace_id and sighting.trace_id.upper(),
             response_id=sighting.response_id and sighting.response_id + " of others",
+            request_id=sighting.request_id and sighting.request_id + " of others",
         )
         for sighting in second[0]
     ]

@@ -5,7 +5,8 @@ sighting the one that it is another sighting of, or None where it counts itself.
 What it must never know: where sightings are kept, in which order they came: the answer does not depend on it.
 
 Of one call are: a span that two report; a model call and the model call that it was made through (its nearest below,
-over spans that are none); answers with the same response id, seen by several at the same time. Where several attempts
+over spans that are none); answers with the same response id, seen by several at the same time; calls that know of no
+answer and have the provider's same id of a request, seen from different places at the same time. Where several attempts
 were made through one call, it is the one that answered; the others are calls of their own. Two that name different
 answers are never one, also not by way of a third: what lies nearer to it has it. Of the sightings of a call the one
 that knows most counts: tokens, then a price, then details, then who was asking.
@@ -13,8 +14,9 @@ that knows most counts: tokens, then a price, then details, then who was asking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
+from operator import attrgetter
 from typing import NamedTuple
 
 from tachograph.call import VANTAGES
@@ -30,7 +32,7 @@ _ONE_KIND = {"text_completion": "chat", "generate_content": "chat", "other": "ch
 class Sighting(NamedTuple):
     """One row. Times in microseconds since 1970. parts: token parts that it knows. attributed: names of who asked.
 
-    same_as: what it was linked to so far, which decides nothing.
+    request_id: the provider's. same_as: what it was linked to so far, which decides nothing.
     """
 
     call_id: bytes
@@ -47,7 +49,13 @@ class Sighting(NamedTuple):
     parts: int
     priced: bool
     attributed: int
+    request_id: str | None = None
     same_as: bytes | None = None
+
+    @property
+    def request(self) -> str | None:
+        """The provider's id of its request, where nothing better names what was answered."""
+        return None if self.response_id else self.request_id
 
     def rank(self) -> tuple[int, ...]:
         """How much it knows; the first that differs decides."""
@@ -66,7 +74,7 @@ def resolve(sightings: Sequence[Sighting], links: Links) -> dict[bytes, bytes | 
     for one, other in _same_spans(by_span):
         groups.join_strangers(one, other)
     _join_ways(sightings, by_span, links, groups)
-    for one, other in _same_answers(sightings):
+    for one, other in (*_same_answers(sightings), *_same_requests(sightings)):
         groups.join_strangers(one, other)
     found: dict[bytes, bytes | None] = {}
     for members in groups.members():
@@ -185,28 +193,62 @@ def _failed(sighting: Sighting) -> bool:
 
 
 def _answered(caller: Sighting, attempt: Sighting, groups: _Groups) -> tuple[bool, bool, int, bytes]:
-    """Of several attempts of a caller: the one with its answer, else the last that ended as it did."""
+    """Of several attempts of a caller: the one with its answer or its request, else the last that ended as it did."""
     answer = groups.answer(caller)
     same = answer is not None and answer == groups.answer(attempt)
+    same = same or (caller.request is not None and caller.request == attempt.request)
     return same, attempt.outcome == caller.outcome, attempt.ended_us, attempt.call_id
 
 
 def _same_answers(sightings: Sequence[Sighting]) -> Iterable[tuple[Sighting, Sighting]]:
     """One answer, seen by two at one time, the likeliest first."""
-    by_answer: dict[str, list[Sighting]] = {}
+    for answer, seen in _by_word(sightings, attrgetter("response_id")):
+        pairs = [pair for pair in combinations(seen, 2) if _alike(*pair) and _at_one_time(answer, *pair)]
+        yield from sorted(pairs, key=_likely)
+
+
+def _same_requests(sightings: Sequence[Sighting]) -> Iterable[tuple[Sighting, Sighting]]:
+    """One request of which no answer is known, seen from two places at one time, the likeliest first.
+
+    Each attempt has an id of its own. An id that comes twice from one place at one time is that of a client or of a
+    proxy, which gives it to many: it is believed as little as one that is too short.
+    """
+    for request, seen in _by_word(sightings, attrgetter("request")):
+        again = {one.call_id for one in seen for other in seen if one is not other and _from_one_place(one, other)}
+        pairs = [
+            (one, other)
+            for one, other in combinations(seen, 2)
+            if _alike(one, other)
+            and _at_one_time(request, one, other)
+            and (again.isdisjoint((one.call_id, other.call_id)) or _within(one, other))
+        ]
+        yield from sorted(pairs, key=_likely)
+
+
+def _by_word(
+    sightings: Sequence[Sighting], word: Callable[[Sighting], str | None]
+) -> Iterable[tuple[str, list[Sighting]]]:
+    """The sightings that have a word in common."""
+    found: dict[str, list[Sighting]] = {}
     for sighting in sightings:
-        if sighting.response_id:
-            by_answer.setdefault(sighting.response_id, []).append(sighting)
-    for answer, seen in by_answer.items():
-        if 1 < len(seen) <= SHARED_MAX:
-            pairs = combinations(sorted(seen, key=_id), 2)
-            yield from sorted((pair for pair in pairs if _alike(*pair) and _at_one_time(answer, *pair)), key=_likely)
+        if named := word(sighting):
+            found.setdefault(named, []).append(sighting)
+    return ((named, sorted(seen, key=_id)) for named, seen in found.items() if 1 < len(seen) <= SHARED_MAX)
 
 
-def _at_one_time(answer: str, one: Sighting, other: Sighting) -> bool:
-    if len(answer) >= LONG_ID:
+def _at_one_time(word: str, one: Sighting, other: Sighting) -> bool:
+    if len(word) >= LONG_ID:
         return _apart_us(one, other) <= SKEW_US
-    # It will come again in a moment: only where one saw all that the other saw.
+    # It will come again in a moment.
+    return _within(one, other)
+
+
+def _from_one_place(one: Sighting, other: Sighting) -> bool:
+    return one.vantage == other.vantage and _apart_us(one, other) <= SKEW_US
+
+
+def _within(one: Sighting, other: Sighting) -> bool:
+    """Whether one saw from elsewhere all that the other saw."""
     outer, inner = sorted((one, other), key=lambda sighting: (sighting.started_us, -sighting.ended_us))
     return one.vantage != other.vantage and outer.ended_us >= inner.ended_us
 

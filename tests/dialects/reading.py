@@ -98,6 +98,7 @@ def _sighting(call: Call) -> Sighting:
         span_id=_bytes(call.span_id),
         parent_span_id=_bytes(call.parent_span_id),
         response_id=call.response_id,
+        request_id=call.request_id,
         operation=call.operation,
         vantage=call.vantage,
         source=call.source,

@@ -61,6 +61,7 @@ def sighting(call: Call) -> Sighting:
         span_id=raw(call.span_id),
         parent_span_id=raw(call.parent_span_id),
         response_id=call.response_id,
+        request_id=call.request_id,
         operation=call.operation,
         vantage=call.vantage,
         source=call.source,

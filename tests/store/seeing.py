@@ -85,6 +85,7 @@ def _sighting(call: Call) -> Sighting:
         span_id=bytes.fromhex(call.span_id) if call.span_id else None,
         parent_span_id=bytes.fromhex(call.parent_span_id) if call.parent_span_id else None,
         response_id=call.response_id,
+        request_id=call.request_id,
         operation=call.operation,
         vantage=call.vantage,
         source=call.source,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.store.seeing import Link, assert_rolled, cents, expected, kept, put, seen
 
 from tachograph.call import Call
-from tachograph.store import MEASURES, Store, open_store
+from tachograph.store import MEASURES, Store, linking, open_store
 from tachograph.store.rollups import ROLLUPS
 
 JUNE = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -232,7 +232,10 @@ def test_a_span_twice_in_one_batch_counts_once(store: Store) -> None:
 
 
 def test_answers_join_what_no_trace_does(store: Store) -> None:
-    """Every order and grouping of four sightings without traces; or of two with one, and three that name the answer."""
+    """Every order and grouping of four sightings without traces; or of two with one, and three that name the answer.
+
+    Of every other pair of cases nobody knows the answer, and the request is what they name.
+    """
     since = lately(20)
     cases = list(groupings(("framework", "sdk", "gateway", "engine")))
     assert len(cases) == 75
@@ -242,17 +245,40 @@ def test_answers_join_what_no_trace_does(store: Store) -> None:
         for number, batches in enumerate(cases):
             found = sightings(f"answer {number}", since + timedelta(seconds=number))
             for name in batches[turn] if turn < len(batches) else ():
-                call = replace(found[name], response_id=f"an answer as long as these are {number}")
+                word = "request_id" if number // 2 % 2 else "response_id"
+                call = replace(found[name], **{word: f"a name as long as these are {number}"})
                 # Half of them: SDK and framework share a trace, and only one of the two knows the answer.
                 if number % 2 == 0 or name in ("gateway", "engine"):
                     call = replace(call, trace_id=None, span_id=None, parent_span_id=None)
                 elif name == "sdk":
-                    call = replace(call, response_id=None)
+                    call = replace(call, response_id=None, request_id=None)
                 batch.append(call)
         put(store, batch)
         calls += batch
     assert kept(store) == expected(calls, [])
     assert_counted(store, since, len(cases))
+
+
+def test_a_call_that_failed_is_found_by_its_request_also_by_the_next_process(tmp_path: Path) -> None:
+    since = lately(20)
+    told = {"tokens": None, "outcome": "error", "status": 429, "request_id": "req_as_long_as_they_are_0"}
+    client = seen("client", since, 0.3, **told)
+    passed = seen("passed", since + timedelta(seconds=0.1), 0.1, source="envoy", vantage="gateway", **told)
+    later = replace(passed, call_id=f"{int(passed.call_id, 16) + 1:032x}", started_at=since + timedelta(minutes=2))
+    calls = [client, passed, later]
+    for call in calls:
+        with open_store(f"chdb://{tmp_path}") as store:
+            assert put(store, [call]) == 1
+    with open_store(f"chdb://{tmp_path}") as store:
+        assert put(store, calls, (), "again") == 0
+        assert (
+            kept(store)
+            == expected(calls, [])
+            == {client.call_id: None, passed.call_id: client.call_id, later.call_id: None}
+        )
+        assert_rolled(store)
+        plan = store.engine.query(f"EXPLAIN indexes = 1 SELECT call_id FROM calls WHERE {linking._REQUEST} IN ('x')")
+        assert any("by_request" in line for (line,) in plan), "the whole store is read for one request"
 
 
 def test_a_longer_way_over_answers_and_traces_is_followed(store: Store) -> None:
@@ -417,6 +443,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[tuple[str, str, 
             "response_id": draw(
                 st.sampled_from([None, None, "the first of the answers", "another one of those", "id-1"])
             ),
+            "request_id": draw(st.sampled_from([None, "the first of the requests", "req-1"])),
             "operation": draw(st.sampled_from(["chat", "chat", "chat", "embeddings"])),
             "vantage": draw(st.sampled_from(["client", "gateway", "server"])),
             "source": draw(st.sampled_from(["sdk", "envoy", "vllm"])),
@@ -486,9 +513,10 @@ def come(world: World, drawn: Any) -> None:
     start = world.since + timedelta(seconds=60 * (world.examples % 90))
     calls = []
     for number, fields in enumerate(found):
-        after, seconds, answer = (fields[name] for name in ("after", "seconds", "response_id"))
+        after, seconds, answer, request = (fields[name] for name in ("after", "seconds", "response_id", "request_id"))
         rest = {name: value for name, value in fields.items() if name not in ("after", "seconds")}
         rest |= {"trace": rest["trace"] and own + rest["trace"], "response_id": answer and answer + own}
+        rest |= {"request_id": request and request + own}
         calls.append(seen(f"{own}{number}", start + timedelta(seconds=after), seconds, **rest))
     joined = [(own + trace, span, parent) for trace, span, parent in ways]
     for turn in range(5):

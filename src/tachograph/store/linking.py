@@ -4,9 +4,9 @@ In: a batch of new calls and which span is below which. Out: what the new calls 
 calls are linked to from now on.
 What it must never know: which sighting counts (`sightings` decides), a clock.
 
-The store is asked for the traces and answers that are suspect (`suspects`), then for what is linked with what was
-found there, until nothing more belongs to it. Sightings of one call overlap in time, all but the skew of clocks: that
-bounds what is read, however long a trace goes on.
+The store is asked for the traces, answers and requests that are suspect (`suspects`), then for what is linked with
+what was found there, until nothing more belongs to it. Sightings of one call overlap in time, all but the skew of
+clocks: that bounds what is read, however long a trace goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from tachograph.call import INPUT_PARTS, OUTPUT_PARTS
 from tachograph.sightings import SHARED_MAX, SKEW_US, Sighting, resolve
 from tachograph.store.engine import Engine
-from tachograph.store.suspects import SpanLinks, Suspects
+from tachograph.store.suspects import SpanLinks, Suspects, without_answer
 
 __all__ = ["Changes", "Linker", "SpanLinks"]
 
@@ -49,6 +49,7 @@ _STARTED = "toUnixTimestamp64Micro(started_at)"
 _ENDED = f"({_STARTED} + toInt64(ifNull(duration_ms, 0) * 1000))"
 _KNOWN_PARTS = " + ".join(f"isNotNull({part})" for part in _PARTS)
 _KNOWN_WHO = " + ".join(f"notEmpty(ifNull({name}, ''))" for name in _WHO)
+_REQUEST = "if(empty(ifNull(response_id, '')), request_id, NULL)"  # as the index by_request has it
 _SIGHTING = ", ".join(
     (
         *(name if name != "response_id" else "nullIf(response_id, '')" for name in _TOLD),
@@ -57,6 +58,7 @@ _SIGHTING = ", ".join(
         f"toInt64({_KNOWN_PARTS})",
         "isNotNull(cost_usd)",
         f"toInt64({_KNOWN_WHO})",
+        "request_id",
         "same_as",
     )
 )
@@ -122,13 +124,13 @@ class Linker:
 
     def changes(self, batch: pa.RecordBatch, links: SpanLinks) -> Changes:
         """What the new calls of `batch` and the new `links` change."""
-        traces, answers, by_link = self._suspects.of(batch, links)
-        if not traces and not answers:
+        traces, answers, requests, by_link = self._suspects.of(batch, links)
+        wanted, asked = _Keys(traces, answers, requests), _Keys()
+        if not wanted:
             return Changes()
-        new = {sighting.call_id: sighting for sighting in _sightings(batch, traces, answers)}
+        new = {sighting.call_id: sighting for sighting in _sightings(batch, wanted)}
         known: dict[bytes, Sighting] = {}
         resolved: dict[bytes, bytes | None] = {}
-        wanted, asked = _Keys(traces, answers), _Keys()
         window = self._around(new.values(), whole=by_link)
         for _ in range(_ROUNDS_MAX):
             found = self._ask(wanted, window)
@@ -163,6 +165,9 @@ class Linker:
             found += self._seen(f"{_WITHIN} AND {trace}", f"{TRACE_CALLS_MAX} BY trace_id", keys, window)
         for keys in _pieces(sorted(wanted.answers)):
             found += self._seen(f"{_WITHIN} AND {answer}", f"{SHARED_MAX + 1} BY response_id", keys, window)
+        for keys in _pieces(sorted(wanted.requests)):
+            request = f"{_REQUEST} IN (SELECT arrayJoin({{keys:Array(String)}}))"
+            found += self._seen(f"{_WITHIN} AND {request}", f"{SHARED_MAX + 1} BY request_id", keys, window)
         for keys in _pieces([one.hex() for one in sorted(wanted.ids)]):
             which = "call_id IN (SELECT toFixedString(unhex(arrayJoin({keys:Array(String)})), 16))"
             found += self._seen(which, str(_LOOKUP_KEYS), keys, window)
@@ -204,14 +209,16 @@ class _Keys:
 
     traces: set[bytes] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
+    requests: set[str] = field(default_factory=set)
     ids: set[bytes] = field(default_factory=set)
 
     def __bool__(self) -> bool:
-        return bool(self.traces or self.answers or self.ids)
+        return bool(self.traces or self.answers or self.requests or self.ids)
 
     def add(self, other: _Keys) -> None:
         self.traces |= other.traces
         self.answers |= other.answers
+        self.requests |= other.requests
         self.ids |= other.ids
 
     def of(self, sighting: Sighting) -> None:
@@ -220,11 +227,18 @@ class _Keys:
             self.traces.add(sighting.trace_id)
         if sighting.response_id:
             self.answers.add(sighting.response_id)
+        if sighting.request:
+            self.requests.add(sighting.request)
         if sighting.same_as is not None:
             self.ids.add(sighting.same_as)
 
     def without(self, other: _Keys) -> _Keys:
-        return _Keys(self.traces - other.traces, self.answers - other.answers, self.ids - other.ids)
+        return _Keys(
+            self.traces - other.traces,
+            self.answers - other.answers,
+            self.requests - other.requests,
+            self.ids - other.ids,
+        )
 
 
 def _involved(
@@ -270,12 +284,15 @@ def _id_of(ms: int) -> bytes:
     return max(0, ms).to_bytes(6, "big") + b"\0" * 10
 
 
-def _sightings(batch: pa.RecordBatch, traces: set[bytes], answers: set[str]) -> list[Sighting]:
-    """Those of these traces and answers; a call that was told which one it is needs no other."""
-    of_traces = pc.is_in(batch.column("trace_id"), pa.array(sorted(traces), pa.binary(16)))
-    of_answers = pc.is_in(batch.column("response_id"), pa.array(sorted(answers), pa.string()))
-    of_these = pc.and_(pc.or_(of_traces, of_answers), pc.is_null(batch.column("same_as")))
-    batch = batch.select([*_TOLD, "started_at", "duration_ms", "cost_usd", *_PARTS, *_WHO]).filter(of_these)
+def _sightings(batch: pa.RecordBatch, wanted: _Keys) -> list[Sighting]:
+    """Those of these traces, answers and requests; a call that was told which one it is needs no other."""
+    of_traces = pc.is_in(batch.column("trace_id"), pa.array(sorted(wanted.traces), pa.binary(16)))
+    of_answers = pc.is_in(batch.column("response_id"), pa.array(sorted(wanted.answers), pa.string()))
+    of_requests = pc.is_in(batch.column("request_id"), pa.array(sorted(wanted.requests), pa.string()))
+    of_words = pc.or_(of_answers, pc.and_(of_requests, without_answer(batch)))
+    of_these = pc.and_(pc.or_(of_traces, of_words), pc.is_null(batch.column("same_as")))
+    named = [*_TOLD, "started_at", "duration_ms", "cost_usd", *_PARTS, *_WHO, "request_id"]
+    batch = batch.select(named).filter(of_these)
     started = np.asarray(batch.column("started_at").cast(pa.int64()))
     length = np.nan_to_num(np.asarray(batch.column("duration_ms").cast(pa.float64())))
     ended = started + np.rint(length * 1000).astype(np.int64)
@@ -283,4 +300,5 @@ def _sightings(batch: pa.RecordBatch, traces: set[bytes], answers: set[str]) -> 
     priced = np.asarray(batch.column("cost_usd").is_valid())
     who = np.sum([np.asarray(pc.not_equal(batch.column(name).fill_null(""), "")) for name in _WHO], axis=0)
     told = (batch.column(name).to_pylist() for name in _TOLD)
-    return list(map(Sighting, *told, *(column.tolist() for column in (started, ended, parts, priced, who))))
+    counted = (column.tolist() for column in (started, ended, parts, priced, who))
+    return list(map(Sighting, *told, *counted, batch.column("request_id").to_pylist()))

@@ -17,7 +17,7 @@ from tachograph.store.suspects import SpanLinks
 HOURS = 2  # an hour for late sightings, and one to spare
 ROWS_MAX = 4_000_000  # of calls, and of links: the latest; of what was before, the store is asked
 _PIECE_ROWS = 500_000
-_CALLS = ("call_id", "trace_id", "span_id", "parent_span_id", "response_id", "started_at", "received_at")
+_CALLS = ("call_id", "trace_id", "span_id", "parent_span_id", "response_id", "request_id", "started_at", "received_at")
 _BY_ID = "call_id >= toFixedString(unhex({low:String}), 16) AND call_id < toFixedString(unhex({high:String}), 16)"
 _BY_TIME = "seen_at >= toDateTime({low:UInt32}, 'UTC') AND seen_at < toDateTime({high:UInt32}, 'UTC')"
 

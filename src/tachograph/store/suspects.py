@@ -1,7 +1,7 @@
-"""Of what is new: the traces and answers of which one call may be seen twice now.
+"""Of what is new: the traces, answers and requests of which one call may be seen twice now.
 
-In: batches of calls and links between spans, as they come. Out: the traces and answers for which the store must be
-asked. It may err by naming too many, never by leaving one out, as far as it remembers.
+In: batches of calls and links between spans, as they come. Out: the traces, answers and requests for which the store
+must be asked. It may err by naming too many, never by leaving one out, as far as it remembers.
 What it must never know: what is stored, a clock.
 
 Why by spans: most calls are seen once, also those of one agent's trace. A trace is suspect only where a way leads up
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tachograph.sightings import DEPTH_MAX, SKEW_US
 from tachograph.store.recent import Recent, mixed, of_bytes, of_texts
@@ -52,8 +53,8 @@ class Suspects:
         self._spans.add(_span_keys(links.traces, links.spans), 0)
         self._parents.add(_span_keys(links.traces, links.parents), 0)
 
-    def of(self, batch: pa.RecordBatch, links: SpanLinks) -> tuple[set[bytes], set[str], bool]:
-        """(traces, answers, whether a link alone made one of them suspect)."""
+    def of(self, batch: pa.RecordBatch, links: SpanLinks) -> tuple[set[bytes], set[str], set[str], bool]:
+        """(traces, answers, requests of calls without an answer, whether a link alone made a trace suspect)."""
         keys, unknown = self._keys(batch), self._not_remembered(batch)
         link_spans, link_parents = _span_keys(links.traces, links.spans), _span_keys(links.traces, links.parents)
         joining = np.flatnonzero(self._parents.perhaps(link_spans) | (self.since_ms is None))
@@ -65,7 +66,9 @@ class Suspects:
         by_span = (keys.spans != 0) & (below | above | told_twice | unknown)
         by_answer = (keys.answers != 0) & (repeated(keys.answers) | self._answers.perhaps(keys.answers) | unknown)
         traces = _chosen(batch, "trace_id", by_span) | {links.traces[row].tobytes() for row in joining}
-        return traces, _chosen(batch, "response_id", by_answer), bool(len(joining))
+        no_answer = np.asarray(without_answer(batch))
+        answers = _chosen(batch, "response_id", by_answer & ~no_answer)
+        return traces, answers, _chosen(batch, "request_id", by_answer & no_answer), bool(len(joining))
 
     def _keys(self, batch: pa.RecordBatch) -> _Keys:
         """What is asked about is remembered next: its keys are made once."""
@@ -117,7 +120,9 @@ def newest(batch: pa.RecordBatch) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """A key for the span, for the span above, and for the answer of each call; 0 where there is none."""
+    """A key for the span, for the span above, and for the answer of each call, which is that of its request where it
+    knows of no answer; 0 where there is none.
+    """
 
     spans: Any
     parents: Any
@@ -129,8 +134,13 @@ class _Keys:
         return cls(
             _both(traces, of_bytes(batch.column("span_id"), 8)),
             _both(traces, of_bytes(batch.column("parent_span_id"), 8)),
-            of_texts(batch.column("response_id")),
+            of_texts(pc.if_else(without_answer(batch), batch.column("request_id"), batch.column("response_id"))),
         )
+
+
+def without_answer(batch: pa.RecordBatch) -> pa.Array:
+    """Which calls know of no answer by its id: those that failed, most of all."""
+    return pc.equal(batch.column("response_id").fill_null(""), "")
 
 
 def _both(traces: Any, spans: Any) -> Any:
