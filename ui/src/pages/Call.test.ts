@@ -37,8 +37,8 @@ describe("ways elsewhere", () => {
     expect(curl("http://a", "1", false)).toBe("curl -s 'http://a/api/v1/calls/1'");
     expect(curl("http://a", "1", true)).toContain("$TACHOGRAPH_TOKEN");
   });
-  test("the hours around a moment", () => {
-    expect(around("2026-11-26T05:00:00.123456Z")).toEqual({ since: "2026-11-26T04:00:00Z", until: "2026-11-26T06:00:00Z" });
+  test("the days around a moment", () => {
+    expect(around("2026-11-26T05:00:00.123456Z")).toEqual({ since: "2026-11-25T05:00:00Z", until: "2026-11-27T05:00:00Z" });
   });
 });
 

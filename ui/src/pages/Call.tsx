@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { address, session } from "../api";
 import { useAnswer } from "../answers";
+import { condition } from "../conditions";
 import { exact, labelled, milliseconds, money } from "../format";
 import { Code, Copy } from "../parts/Code";
 import { Answered, Panel } from "../parts/Panel";
@@ -11,7 +12,6 @@ import type { OneCall } from "../types";
 import { CallCost } from "./CallCost";
 import { CallIds, CallLimits, CallModel, CallOdd, CallWho } from "./CallFacts";
 import type { Explanation, FullCall } from "./CallFields";
-import { useFilterable } from "./CallFilters";
 import { CallAttempts, CallSeen } from "./CallSeen";
 import { CallTime } from "./CallTime";
 import { CallTokens } from "./CallTokens";
@@ -44,22 +44,19 @@ export function Call() {
 }
 
 function Missing({ id, again }: { id: string; again: () => void }) {
-  const traced = useFilterable("trace_id");
   return (
     <div class="nothing" role="alert">
       <h2>
         There is no call <code>{id}</code>
       </h2>
-      <p class="muted">It may not be stored yet, or be older than what is kept.{traced && " If it is the id of a trace, look for its calls."}</p>
+      <p class="muted">It may not be stored yet, or be older than what is kept. If it is the id of a trace, look for its calls.</p>
       <p class="call-ways">
         <button type="button" onClick={again}>
           Look again
         </button>
-        {traced && (
-          <a class="button" href={href("/calls", { where: [`trace_id=${id}`] })}>
-            Calls of this trace
-          </a>
-        )}
+        <a class="button" href={href("/calls", { where: [condition("trace_id", id)] })}>
+          Calls of this trace
+        </a>
       </p>
     </div>
   );

@@ -1,17 +1,17 @@
 // What else is recorded of one call: which model, who asked, what the limits leave, what was odd, and its ids.
 import type { ComponentChildren } from "preact";
+import { condition } from "../conditions";
 import { exact, labelled, milliseconds, share } from "../format";
 import { Copy } from "../parts/Code";
 import { Panel } from "../parts/Panel";
 import { href } from "../place";
 import { type FullCall, told } from "./CallFields";
-import { useFilterable } from "./CallFilters";
 import { sentence } from "./CallFlags";
 import { TraceLink } from "./CallTrace";
-import { around } from "./CallWays";
+import { together } from "./CallWays";
 
 function narrowed(name: string, value: string): string {
-  return href("/calls", { where: [`${name}=${value}`] });
+  return href("/calls", { where: [condition(name, value)] });
 }
 
 interface FactsProperties {
@@ -142,14 +142,13 @@ export function CallOdd({ call }: { call: FullCall }) {
 }
 
 export function CallIds({ call }: { call: FullCall }) {
-  const traced = useFilterable("trace_id");
   const ids: [string, string | null, ComponentChildren?][] = [
     ["Call", call.call_id],
     [
       "Trace",
       call.trace_id,
       <>
-        {traced && call.trace_id !== null && <a href={href("/calls", { where: [`trace_id=${call.trace_id}`], range: null, ...around(call.started_at) })}>Its calls</a>}
+        {call.trace_id !== null && <a href={href("/calls", together("trace_id", call))}>All calls of the trace</a>}
         <TraceLink call={call} />
       </>,
     ],

@@ -5,8 +5,7 @@ import { href } from "../place";
 import { clock } from "../range";
 import type { Call } from "../types";
 import type { FullCall } from "./CallFields";
-import { useFilterable } from "./CallFilters";
-import { around } from "./CallWays";
+import { together } from "./CallWays";
 
 const VANTAGES: Record<string, string> = {
   client: "in the application",
@@ -84,19 +83,14 @@ function Sighting({ call, here }: { call: Call; here: boolean }) {
 
 /** A request that was tried again is several calls. */
 export function CallAttempts({ call }: { call: FullCall }) {
-  const filtered = useFilterable("operation_id");
   if (call.operation_id === null && call.attempt === 0) return null;
   return (
     <Panel title="Attempts" note={`this is attempt ${call.attempt + 1}`}>
       {call.operation_id === null ? (
         <p>It was tried before; nothing names the request that the attempts share.</p>
-      ) : filtered ? (
-        <p>
-          <a href={href("/calls", { where: [`operation_id=${call.operation_id}`], range: null, ...around(call.started_at) })}>All attempts of this request</a>
-        </p>
       ) : (
         <p>
-          The attempts of this request share the operation <code>{call.operation_id}</code>.
+          <a href={href("/calls", together("operation_id", call))}>All attempts of this request</a>
         </p>
       )}
     </Panel>

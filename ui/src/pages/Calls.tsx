@@ -1,13 +1,12 @@
 // Every call, newest first, and new ones as they are stored: to look at single ones, and to find the one that matters.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { address } from "../api";
-import { asked, filters, useAnswer } from "../answers";
-import { count, exact, milliseconds } from "../format";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { filters } from "../answers";
+import { instead } from "../conditions";
+import { count, exact } from "../format";
 import { Bar } from "../parts/Bar";
 import { Nothing, Waiting } from "../parts/Panel";
 import { choice, href, set } from "../place";
 import { moment } from "../range";
-import type { Series } from "../types";
 import { ColumnChoice, chosen } from "./CallsColumns";
 import { type Feed, useFeed } from "./CallsFeed";
 import { CALLS_MAX, placed } from "./CallsList";
@@ -16,22 +15,17 @@ import { CallsTable } from "./CallsTable";
 import "../style/calls.css";
 
 export function Calls() {
-  const slow = choice("slow", "") !== "";
   const after = choice("after", "");
-  const typical = useAnswer<Series>(slow ? address("ask", asked({ measure: ["duration_p95_ms"] })) : null);
-  const known = slow && !typical.stale ? ((typical.data?.rows[0]?.["duration_p95_ms"] as number | null | undefined) ?? null) : null;
-  const ready = !slow || known !== null || (typical.data !== null && !typical.stale);
-  // The limit of what is slow stays while the page looks at it: a list must not change its question by itself.
-  const want = useMemo(() => ({ slowerMs: slow ? (known ?? 0) : null, sightings: choice("sightings", "dimmed") !== "hidden" }), [slow, known, choice("sightings", "dimmed")]);
+  const where = choice("sightings", "dimmed") === "hidden" ? instead(filters(), "same_as", null) : filters();
   const reading = useRef(() => false);
   const top = useRef(() => {});
-  const feed = useFeed(want, after, () => reading.current(), ready);
+  const feed = useFeed(where, after, () => reading.current());
   const { box, wide } = useWidth();
   return (
     <div class="calls-page">
       <Bar title="Calls" />
       <div class="calls-tools">
-        <QuickFilters slowMs={known} />
+        <QuickFilters />
         <Sightings />
         <ColumnChoice wide={wide} />
         <Search />
@@ -51,7 +45,7 @@ export function Calls() {
           </button>
         )}
         <List feed={feed} wide={wide} reading={reading} top={top} />
-        <Foot feed={feed} slowMs={known} />
+        <Foot feed={feed} />
       </section>
     </div>
   );
@@ -92,7 +86,7 @@ function List({ feed, wide, reading, top }: ListProperties) {
         </p>
       )}
       <div class={`calls-list${feed.stale && !feed.failure ? " stale" : ""}`} aria-busy={feed.busy}>
-        {feed.calls.length ? <CallsTable calls={feed.calls} columns={chosen(wide)} fresh={feed.fresh} reading={reading} top={top} /> : <Empty feed={feed} />}
+        {feed.calls.length ? <CallsTable calls={feed.calls} columns={chosen(wide)} fresh={feed.fresh} reading={reading} top={top} /> : <Nothing />}
       </div>
     </>
   );
@@ -106,20 +100,6 @@ function Failed({ feed }: { feed: Feed }) {
         Try again
       </button>
       {filters().length > 0 && <a href={href("/calls", { where: null })}>Remove the filters</a>}
-    </div>
-  );
-}
-
-function Empty({ feed }: { feed: Feed }) {
-  if (feed.searched === null) return <Nothing />;
-  return (
-    <div class="nothing">
-      <p>
-        Of {exact(feed.searched)} calls that were looked at, none fits{feed.next === null ? "." : " so far."}
-      </p>
-      <p class="muted">
-        <a href={href("/calls", { slow: null, sightings: null })}>Show all of them</a>
-      </p>
     </div>
   );
 }
@@ -157,7 +137,7 @@ function said(feed: Feed): string {
   return feed.perSecond > 0 ? `New calls appear as they are stored: ${count(Math.max(0.2, feed.perSecond))} a second.` : "New calls appear as they are stored.";
 }
 
-function Foot({ feed, slowMs }: { feed: Feed; slowMs: number | null }) {
+function Foot({ feed }: { feed: Feed }) {
   if (!feed.asked || !feed.calls.length) return feed.next !== null && feed.asked ? <More feed={feed} /> : null;
   const last = feed.calls.at(-1);
   return (
@@ -165,7 +145,6 @@ function Foot({ feed, slowMs }: { feed: Feed; slowMs: number | null }) {
       <span class="muted">
         {exact(feed.calls.length)} {feed.calls.length === 1 ? "call" : "calls"}
         {last && `, back to ${moment(last.started_at, true)}`}
-        {feed.searched !== null && ` · of ${exact(feed.searched)} looked at${slowMs !== null ? `, slower than ${milliseconds(slowMs)}` : ""}`}
       </span>
       {feed.next === null ? (
         <span class="muted">That is all of this range.</span>

@@ -2,16 +2,13 @@
 // new calls wait, so that nothing moves; they are counted, and one click brings them.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure, address, pulse, request } from "../api";
-import { filters, refreshing } from "../answers";
+import { refreshing } from "../answers";
 import { follow } from "../live";
 import { current } from "../range";
 import type { Call, CallPage } from "../types";
-import { CALLS_MAX, type Kept, type Wanted, merged, wanted, with_ } from "./CallsList";
+import { CALLS_MAX, type Kept, merged, with_ } from "./CallsList";
 
 const PAGE = 100;
-// Where the API has no filter, more is read to find a page of calls that fit: at most so much at a time.
-const SEARCH_PAGE = 1000;
-const SEARCHES_MAX = 5;
 const SLOW_MS = 1000;
 const CATCH_UP_MS = 1000;
 const LISTEN_MS = 300;
@@ -27,8 +24,6 @@ export interface Feed extends Kept {
   busy: boolean;
   /** what is shown answers an earlier question */
   stale: boolean;
-  /** calls that were looked through for those that are shown; null where none was passed over */
-  searched: number | null;
   waiting: number;
   /** left out by the server since the list was loaded */
   dropped: number;
@@ -47,8 +42,6 @@ interface State extends Kept {
   failure: Failure | null;
   slow: boolean;
   busy: boolean;
-  searched: number;
-  passed: boolean;
   waiting: Call[];
   waitingCount: number;
   dropped: number;
@@ -58,38 +51,23 @@ interface State extends Kept {
 }
 
 const empty = (): State => ({
-  ...{ key: "", calls: [], next: null, asked: false, failure: null, slow: false, busy: false, searched: 0, passed: false },
+  ...{ key: "", calls: [], next: null, asked: false, failure: null, slow: false, busy: false },
   ...{ waiting: [], waitingCount: 0, dropped: 0, stream: "off", heard: [], fresh: new Set() },
 });
 
-/** after: where the list begins; empty: with the newest. held: is the reader reading? ready: is it known what is wanted? */
-export function useFeed(want: Wanted, after: string, held: () => boolean, ready: boolean): Feed {
+/** after: where the list begins; empty: with the newest. held: is the reader reading? */
+export function useFeed(where: string[], after: string, held: () => boolean): Feed {
   const range = current();
-  const where = filters();
   const live = range.live && after === "";
   const following = live && refreshing();
   const [turn, setTurn] = useState(0);
   const [, draw] = useState(0);
   const kept = useRef<State>(empty());
   const state = kept.current;
-  const key = JSON.stringify([where, range.since, range.until, after, want]);
+  const key = JSON.stringify([where, range.since, range.until, after]);
   const redraw = () => draw((n) => n + 1);
-  const page = (from: string, limit: number, signal?: AbortSignal) =>
-    request<CallPage>(address("calls", { where, since: range.since, until: range.until, limit, after: from || null }), signal ? { signal } : {});
-
-  /** So many calls that are wanted, from a place on; several pages of the API where some are passed over. */
-  const search = async (from: string, signal: AbortSignal): Promise<Kept & { looked: number; passed: boolean }> => {
-    const choosy = want.slowerMs !== null || !want.sightings;
-    let [next, looked, calls]: [string | null, number, Call[]] = [from, 0, []];
-    for (let turns = 0; turns < (choosy ? SEARCHES_MAX : 1) && next !== null; turns += 1) {
-      const found: CallPage = await page(next, want.slowerMs !== null ? SEARCH_PAGE : PAGE, signal);
-      looked += found.calls.length;
-      calls = merged(calls, wanted(found.calls, want));
-      next = found.next_after;
-      if (calls.length >= PAGE) break;
-    }
-    return { calls, next, looked, passed: choosy && looked > calls.length };
-  };
+  const page = (from: string, signal?: AbortSignal) =>
+    request<CallPage>(address("calls", { where, since: range.since, until: range.until, limit: PAGE, after: from || null }), signal ? { signal } : {});
 
   /** Ask for a page and take it in; busy and slow meanwhile, failed where it fails. */
   const load = (from: string, first: boolean): (() => void) => {
@@ -100,12 +78,10 @@ export function useFeed(want: Wanted, after: string, held: () => boolean, ready:
       redraw();
     }, SLOW_MS);
     redraw();
-    search(from, aborting.signal)
+    page(from, aborting.signal)
       .then((found) => {
-        if (first) Object.assign(state, { dropped: 0, searched: 0, passed: false, fresh: new Set() });
-        Object.assign(state, { key, asked: true, next: found.next, calls: merged(first ? [] : state.calls, found.calls) });
-        state.searched += found.looked;
-        state.passed ||= found.passed;
+        if (first) Object.assign(state, { dropped: 0, fresh: new Set() });
+        Object.assign(state, { key, asked: true, next: found.next_after, calls: merged(first ? [] : state.calls, found.calls) });
         if (first && state.waiting.length) bring();
       })
       .catch((failure: unknown) => {
@@ -140,7 +116,7 @@ export function useFeed(want: Wanted, after: string, held: () => boolean, ready:
   const come = (calls: Call[]) => {
     const loaded = state.key === key;
     const known = new Set([...(loaded ? state.calls : []), ...state.waiting].map((call) => call.call_id));
-    const fits = wanted(calls, want).filter((call) => !known.has(call.call_id));
+    const fits = calls.filter((call) => !known.has(call.call_id));
     state.waiting = merged(state.waiting, fits).slice(0, CALLS_MAX);
     state.waitingCount += fits.length;
     if (loaded && state.waiting.length && !held()) bring();
@@ -152,13 +128,13 @@ export function useFeed(want: Wanted, after: string, held: () => boolean, ready:
 
   useEffect(() => {
     Object.assign(state, { waiting: [], waitingCount: 0, dropped: 0, heard: [] });
-    state.stream = following && ready ? "opening" : "off";
+    state.stream = following ? "opening" : "off";
     redraw();
     if (state.stream === "off") return;
     let [catching, ended] = [0, false];
     const catchUp = () => {
       catching ||= window.setTimeout(async () => {
-        const found = await page("", PAGE).catch(() => null);
+        const found = await page("").catch(() => null);
         catching = 0;
         if (found && !ended) come(found.calls);
       }, 50);
@@ -201,11 +177,10 @@ export function useFeed(want: Wanted, after: string, held: () => boolean, ready:
       window.clearInterval(watching);
       away();
     };
-  }, [key, following, ready]);
+  }, [key, following]);
 
   // Listening begins before the list is asked for, so that no call falls between; a stream that is late is not waited for.
   useEffect(() => {
-    if (!ready) return;
     let begun = false;
     begin.current = () => {
       if (begun) return false;
@@ -220,11 +195,11 @@ export function useFeed(want: Wanted, after: string, held: () => boolean, ready:
       begun = true;
       stop.current();
     };
-  }, [key, turn, ready]);
+  }, [key, turn]);
 
   return {
     ...{ calls: state.calls, next: state.next, asked: state.asked, failure: state.failure, slow: state.slow, busy: state.busy },
-    ...{ stale: state.asked && state.key !== key, searched: state.passed ? state.searched : null },
+    ...{ stale: state.asked && state.key !== key },
     ...{ waiting: state.waitingCount, dropped: state.dropped, stream: state.stream, fresh: state.fresh },
     perSecond: state.heard.reduce((sum, [, calls]) => sum + calls, 0) / (RATE_MS / 1000),
     more: () => {
@@ -236,5 +211,3 @@ export function useFeed(want: Wanted, after: string, held: () => boolean, ready:
     bring,
   };
 }
-
-

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Call } from "../types";
-import { ROWS_DRAWN_MAX, differing, drawn, identity, merged, placed, scaleMs, wanted, with_ } from "./CallsList";
+import { ROWS_DRAWN_MAX, differing, drawn, identity, merged, placed, scaleMs, with_ } from "./CallsList";
 
 const call = (second: number, more: Partial<Call> = {}): Call =>
   ({ call_id: String(second).padStart(32, "0"), started_at: `2026-11-26T05:00:${String(second).padStart(2, "0")}.000000Z`, same_as: null, duration_ms: second * 100, ...more }) as Call;
@@ -28,12 +28,6 @@ describe("the list", () => {
     const now = with_({ calls: [call(5), call(3)], next: null }, [call(7), call(6)], 3);
     expect(ids(now.calls)).toEqual([7, 6, 5]);
     expect(now.next).toBe(placed(call(5)));
-  });
-
-  test("passes over what is not wanted; an unknown duration is not slow", () => {
-    const calls = [call(1), call(9), call(8, { same_as: "0" }), call(7, { duration_ms: null })];
-    expect(ids(wanted(calls, { slowerMs: 500, sightings: true }))).toEqual([9, 8]);
-    expect(ids(wanted(calls, { slowerMs: null, sightings: false }))).toEqual([1, 9, 7]);
   });
 });
 

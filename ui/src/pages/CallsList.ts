@@ -39,18 +39,6 @@ export function with_(kept: Kept, come: Call[], max = CALLS_MAX): Kept {
   return { calls: shown, next: last ? placed(last) : kept.next };
 }
 
-export interface Wanted {
-  /** longer than this; null: any */
-  slowerMs: number | null;
-  /** other sightings of a call that is counted elsewhere */
-  sightings: boolean;
-}
-
-/** What the API has no filter for. */
-export function wanted(calls: Call[], { slowerMs, sightings }: Wanted): Call[] {
-  return calls.filter((call) => (sightings || call.same_as === null) && (slowerMs === null || (call.duration_ms ?? -1) > slowerMs));
-}
-
 export interface Span {
   from: number;
   to: number;

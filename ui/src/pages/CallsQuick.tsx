@@ -1,10 +1,11 @@
 // The filters that are wanted most, one click each, and the box that an id is pasted into.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { asked, filters } from "../answers";
 import { address, request } from "../api";
-import { milliseconds } from "../format";
+import { instead, valuesOf, without } from "../conditions";
 import { Tabs } from "../parts/Choice";
-import { choice, go, href, place, set } from "../place";
-import { useFilterable } from "./CallFilters";
+import { go, href, set } from "../place";
+import type { Series, Value } from "../types";
 import { identity } from "./CallsList";
 
 interface Quick {
@@ -20,9 +21,8 @@ const QUICK: Quick[] = [
   { title: "Estimated", meaning: "the provider told no usage: it was counted from the stream", condition: "usage_source=estimated" },
 ];
 
-export function QuickFilters({ slowMs }: { slowMs: number | null }) {
-  const conditions = place.value.query.getAll("where");
-  const slow = choice("slow", "") !== "";
+export function QuickFilters() {
+  const conditions = filters();
   const toggle = (condition: string) => {
     const name = condition.slice(0, condition.indexOf("=") + 1);
     const others = conditions.filter((each) => !each.startsWith(name));
@@ -35,10 +35,36 @@ export function QuickFilters({ slowMs }: { slowMs: number | null }) {
           {title}
         </button>
       ))}
-      <button type="button" class="chip-toggle" title="slower than 95 of 100 calls of this range" aria-pressed={slow} onClick={() => set({ slow: slow ? null : "p95" })}>
-        Slow{slow && slowMs !== null ? `: over ${milliseconds(slowMs)}` : ""}
-      </button>
+      <Slow />
     </div>
+  );
+}
+
+const LONGER = "duration_ms>";
+
+/** As long as the slowest 5 of 100 calls of this range. The limit stays while one looks at them: a list must not change
+ * its question by itself. */
+function Slow() {
+  const [wrong, setWrong] = useState("");
+  const slow = valuesOf(filters(), LONGER) !== null;
+  const find = async () => {
+    const found = await request<Series>(address("ask", asked({ measure: ["duration_p95_ms"] }))).catch((failure: Error) => failure);
+    if (found instanceof Error) return setWrong(found.message);
+    const limit = (found.rows[0]?.["duration_p95_ms"] as Value | undefined) ?? null;
+    setWrong(limit === null ? "No call of this range says how long it took." : "");
+    if (limit !== null) set({ where: instead(filters(), LONGER, String(Math.round(limit))) });
+  };
+  return (
+    <>
+      <button type="button" class="chip-toggle" title="as long as the slowest 5 of 100 calls of this range" aria-pressed={slow} onClick={() => (slow ? set({ where: without(filters(), LONGER) }) : void find())}>
+        Slow
+      </button>
+      {wrong && (
+        <span class="bad" role="alert">
+          {wrong}
+        </span>
+      )}
+    </>
   );
 }
 
@@ -61,7 +87,6 @@ export function Sightings() {
 export function Search() {
   const [wrong, setWrong] = useState("");
   const [looking, setLooking] = useState(false);
-  const traced = useFilterable("trace_id");
   const box = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const slash = (event: KeyboardEvent) => {
@@ -81,9 +106,7 @@ export function Search() {
     const is = await request(address(`calls/${id}`)).then(() => true, () => false);
     setLooking(false);
     if (is) return go(href(`/calls/${id}`));
-    if (!traced) return setWrong("No call has this id.");
-    const others = place.value.query.getAll("where").filter((each) => !each.startsWith("trace_id="));
-    set({ where: [...others, `trace_id=${id}`] });
+    set({ where: instead(filters(), "trace_id", id) });
   };
   return (
     <form
@@ -97,9 +120,9 @@ export function Search() {
       <input
         type="search"
         ref={box}
-        aria-label={traced ? "Call id, trace id or traceparent" : "Call id"}
+        aria-label="Call id, trace id or traceparent"
         aria-invalid={wrong !== ""}
-        placeholder={traced ? "Call id or trace id" : "Call id"}
+        placeholder="Call id or trace id"
         title="Paste an id: / comes here"
         onInput={(event) => {
           setWrong("");

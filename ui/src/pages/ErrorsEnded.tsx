@@ -25,7 +25,7 @@ interface Line {
 
 export function Ended() {
   const allowed = NAMES.filter((name) => narrowedTo("outcome", name) !== null);
-  const early = allowed.length ? instead(filters(), "outcome", allowed.join(",")) : null;
+  const early = allowed.length ? instead(filters(), "outcome", allowed) : null;
   const ok = narrowedTo("outcome", "ok");
   const long = ok && within(ok, "finish_reason", "length");
   const ended = useLines(early, "outcome");

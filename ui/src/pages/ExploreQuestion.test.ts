@@ -16,8 +16,7 @@ describe("what Explore asks", () => {
   it("asks only for the largest over time where there are many", () => {
     expect(narrowedToTop(["team=a"], ["user_id"], rows(nine))).toEqual(["team=a", "user_id=a,b,c,d,e,f,g,h"]);
     expect(narrowedToTop(["team=a"], ["user_id"], rows(["a", "b"]))).toEqual(["team=a"]);
-    expect(narrowedToTop([], ["user_id"], rows([null, ...nine]))).toEqual([]);
-    expect(narrowedToTop([], ["user_id"], rows(["a,b", ...nine]))).toEqual([]);
+    expect(narrowedToTop([], ["user_id"], rows([null, "a,b", ...nine]))).toEqual(['user_id=null,"a,b",a,b,c,d,e,f']);
     expect(narrowedToTop(["user_id=a,b"], ["user_id"], rows(nine))).toEqual(["user_id=a,b"]);
     expect(narrowedToTop([], ["user_id", "team"], rows(nine))).toEqual([]);
   });

@@ -1,5 +1,5 @@
 // What Explore asks, from what the address says: which measures, by what, over which labels, how wide a point is.
-import { instead, valuesOf } from "../conditions";
+import { type Label, instead, valuesOf } from "../conditions";
 import { labelled } from "../format";
 import type { Series, SeriesRow } from "../types";
 
@@ -39,15 +39,12 @@ export function wide(usual: number, rangeSeconds: number, dimensions: string[]):
   return byDay ? Math.max(usual, DAY_SECONDS) : usual;
 }
 
-/** The conditions under which only the largest labels are asked over time; the page's own where that cannot be said. */
+/** The conditions under which only the largest labels are asked over time; the page's own where there are few. */
 export function narrowedToTop(conditions: string[], by: string[], rows: SeriesRow[]): string[] {
   const [name] = by;
   if (by.length !== 1 || name === undefined || valuesOf(conditions, name) !== null) return conditions;
-  const labels = rows.slice(0, LINES_MAX).map((row) => row[name]);
-  // A label with a comma, or one that is not known, cannot stand in a list.
-  const sayable = labels.filter((each): each is string => typeof each === "string" && !each.includes(",") && each !== "null");
-  if (sayable.length === 0 || sayable.length < labels.length || rows.length <= LINES_MAX) return conditions;
-  return instead(conditions, name, sayable.join(","));
+  const labels = rows.slice(0, LINES_MAX).map((row) => row[name] as Label);
+  return rows.length <= LINES_MAX ? conditions : instead(conditions, name, labels);
 }
 
 export function keyOf(row: SeriesRow, by: string[]): string {

@@ -1,12 +1,14 @@
 // Who spends: by team, project, feature, customer and user, one step into the other; and what nobody answers for.
 import { filters } from "../answers";
+import type { Label } from "../conditions";
+import { labelled } from "../format";
 import { Bar } from "../parts/Bar";
 import { Tabs } from "../parts/Choice";
 import { choice, href, place } from "../place";
 import { session } from "../api";
 import "../style/people.css";
 import { Course } from "./PeopleCourse";
-import { LEVELS, crumbs, level, shown } from "./PeopleLevels";
+import { LEVELS, crumbs, level } from "./PeopleLevels";
 import { Spenders } from "./PeopleSpenders";
 import { Unattributed } from "./PeopleUnattributed";
 
@@ -43,7 +45,7 @@ function Path() {
         {steps.map((step, index) => (
           <li key={step.name} aria-current={index === steps.length - 1 ? "page" : undefined}>
             <span class="muted">{level(step.name).word} </span>
-            {index === steps.length - 1 ? <b>{said(step.value)}</b> : <a href={href(place.value.path, { where: step.where, by: steps[index + 1]?.name ?? null })}>{said(step.value)}</a>}
+            {index === steps.length - 1 ? <b>{said(step.values)}</b> : <a href={href(place.value.path, { where: step.where, by: steps[index + 1]?.name ?? null })}>{said(step.values)}</a>}
           </li>
         ))}
       </ol>
@@ -51,6 +53,6 @@ function Path() {
   );
 }
 
-function said(value: string): string {
-  return shown(value === "null" ? null : value).replaceAll(",", " or ");
+function said(values: Label[]): string {
+  return values.map(labelled).join(" or ");
 }

@@ -1,5 +1,6 @@
 // By whom the cost is told, in the order in which one narrows it; and the rows of the table.
-import { change, labelled } from "../format";
+import { type Label, read } from "../conditions";
+import { change } from "../format";
 import type { Series, SeriesRow, Value } from "../types";
 
 export interface Level {
@@ -38,7 +39,7 @@ export function next(from: string, narrowed: string[]): string {
 
 export interface Crumb {
   name: string;
-  value: string;
+  values: Label[];
   /** the conditions that lead back to here */
   where: string[];
 }
@@ -46,12 +47,9 @@ export interface Crumb {
 /** The steps by which the page was narrowed, in their order; going back to one takes out the later ones. */
 export function crumbs(conditions: string[]): Crumb[] {
   const names = LEVELS.map((each) => each.value);
-  const split = conditions.map((condition) => {
-    const equals = condition.indexOf("=");
-    return [condition.slice(0, equals), condition.slice(equals + 1)] as const;
-  });
-  return split.flatMap(([name, value], index) =>
-    names.includes(name) ? [{ name, value, where: conditions.filter((_, other) => other <= index || !names.includes(split[other]?.[0] ?? "")) }] : [],
+  const split = conditions.map(read);
+  return split.flatMap(({ name, values }, index) =>
+    names.includes(name) ? [{ name, values, where: conditions.filter((_, other) => other <= index || !names.includes(split[other]?.name ?? "")) }] : [],
   );
 }
 
@@ -91,14 +89,3 @@ export function spent(is: Series, was: Series | null, by: string[], total: Value
   });
 }
 
-export function shown(value: string | null): string {
-  return labelled(value);
-}
-
-/** The names that a condition can hold beside one another, the dearest first. */
-export function top(rows: SeriesRow[], by: string, most: number): string[] {
-  return rows
-    .map((row) => label(row, by))
-    .filter((value): value is string => value !== null && value !== "null" && !value.includes(","))
-    .slice(0, most);
-}

@@ -1,15 +1,15 @@
 // The table of who spends, by one or two dimensions, each against the period before.
 import { useSeries, filters } from "../answers";
+import { instead } from "../conditions";
 import { csv, download } from "../export";
-import { count, exact, money, share, signed } from "../format";
+import { count, exact, labelled, money, share, signed } from "../format";
 import { Select } from "../parts/Choice";
-import { narrowed } from "../parts/Filters";
 import { Answered, Panel } from "../parts/Panel";
 import { type Column, Table } from "../parts/Table";
 import { choice, set } from "../place";
 import { before, current } from "../range";
 import type { Value } from "../types";
-import { LEVELS, MEASURES, type Spent, crumbs, level, next, shown, spent } from "./PeopleLevels";
+import { LEVELS, MEASURES, type Spent, crumbs, level, next, spent } from "./PeopleLevels";
 
 const ROWS_MAX = 1000;
 
@@ -52,8 +52,8 @@ export function Spenders({ by }: { by: string }) {
 
 /** Narrow to one, and go on to what it is made of. */
 function choose(name: string, value: string | null): void {
-  const where = narrowed(name, value);
-  const to = next(name, crumbs([...filters(), `${name}=`]).map((crumb) => crumb.name));
+  const where = instead(filters(), name, value);
+  const to = next(name, crumbs(where).map((crumb) => crumb.name));
   set({ where, by: to === "team" ? null : to, then: null });
 }
 
@@ -73,7 +73,7 @@ function columns(labels: string[]): Column<Spent>[] {
       value: (row) => row.labels[index] ?? null,
       cell: (row) => (
         <button type="button" class="cellgo" title={`Narrow to this ${level(name).word}`} onClick={() => choose(name, row.labels[index] ?? null)}>
-          {shown(row.labels[index] ?? null)}
+          {labelled(row.labels[index] ?? null)}
         </button>
       ),
     })),

@@ -1,6 +1,6 @@
 // What nobody answers for: how much it is, where it comes from, and what to do about it.
 import { useSeries } from "../answers";
-import { count, exact, money, share } from "../format";
+import { count, exact, labelled, money, share } from "../format";
 import { narrowedTo, useSeriesWhere } from "../narrowing";
 import { Tabs } from "../parts/Choice";
 import { narrow } from "../parts/Filters";
@@ -8,7 +8,7 @@ import { Answered, Panel } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { choice, href } from "../place";
 import type { SeriesRow, Value } from "../types";
-import { type Level, shown } from "./PeopleLevels";
+import type { Level } from "./PeopleLevels";
 
 const ORIGINS = [
   { value: "service", title: "Service" },
@@ -88,7 +88,7 @@ function Origins({ by, where, total }: { by: Level; where: string[]; total: numb
                 title: ORIGINS.find((each) => each.value === origin)?.title.toLowerCase() ?? origin,
                 cell: (row) => (
                   <button type="button" class="cellgo" title="Narrow the page to it" onClick={() => narrow(origin, (row[origin] as string | null) ?? null)}>
-                    {shown((row[origin] as string | null) ?? null)}
+                    {labelled((row[origin] as string | null) ?? null)}
                   </button>
                 ),
               },

@@ -1,24 +1,19 @@
 // What the page is narrowed to: one chip a condition, and a way to add one by picking a dimension and a value that there is.
 import { useRef, useState } from "preact/hooks";
 import { address } from "../api";
-import { asked, useAnswer } from "../answers";
+import { asked, filters, useAnswer } from "../answers";
+import { type Label, instead, shown } from "../conditions";
 import { count, labelled } from "../format";
-import { place, set } from "../place";
+import { set } from "../place";
 import type { Series, Vocabulary } from "../types";
 import { useClickBeside } from "./popover";
 
-/** The conditions of the address with `name` narrowed to `value`; taken out where it already is. */
-export function narrowed(name: string, value: string | null): string[] {
-  const others = place.value.query.getAll("where").filter((each) => !each.startsWith(`${name}=`));
-  return [...others, `${name}=${value === null ? "null" : value}`];
-}
-
-export function narrow(name: string, value: string | null): void {
-  set({ where: narrowed(name, value) });
+export function narrow(name: string, value: Label): void {
+  set({ where: instead(filters(), name, value) });
 }
 
 export function Filters() {
-  const conditions = place.value.query.getAll("where");
+  const conditions = filters();
   const [adding, setAdding] = useState(false);
   return (
     <div class="filters" role="group" aria-label="Filters">
@@ -34,17 +29,15 @@ export function Filters() {
 }
 
 function Chip({ condition }: { condition: string }) {
-  const place_ = condition.indexOf("=");
-  const [name, value] = [condition.slice(0, place_), condition.slice(place_ + 1)];
-  const shown = labelled(value === "null" ? null : value.replaceAll(",", " or "));
+  const [name, values] = shown(condition);
   return (
     <span class="chip">
-      {name} <b>{shown}</b>
+      {name} <b>{values}</b>
       <button
         type="button"
         class="plain"
-        aria-label={`Remove the filter ${name} ${shown}`}
-        onClick={() => set({ where: place.value.query.getAll("where").filter((each) => each !== condition) })}
+        aria-label={`Remove the filter ${name} ${values}`}
+        onClick={() => set({ where: filters().filter((each) => each !== condition) })}
       >
         ×
       </button>
