@@ -49,7 +49,7 @@ _STARTED = "toUnixTimestamp64Micro(started_at)"
 _ENDED = f"({_STARTED} + toInt64(ifNull(duration_ms, 0) * 1000))"
 _KNOWN_PARTS = " + ".join(f"isNotNull({part})" for part in _PARTS)
 _KNOWN_WHO = " + ".join(f"notEmpty(ifNull({name}, ''))" for name in _WHO)
-_REQUEST = "if(empty(ifNull(response_id, '')), request_id, NULL)"  # as the index by_request has it
+_REQUEST = "if(empty(ifNull(response_id, '')), ifNull(request_id, ''), '')"  # as the index by_request has it
 _SIGHTING = ", ".join(
     (
         *(name if name != "response_id" else "nullIf(response_id, '')" for name in _TOLD),
