@@ -57,11 +57,13 @@ class Counted:
 
     made: int
     stored: int
+    twice: int
 
     def line(self) -> str:
         """For people."""
         once = "none twice" if self.made == self.stored else "NOT EQUAL"
-        return f"{self.made:,} calls made, {self.stored:,} stored, {once}"
+        seen = f" ({self.twice:,} of them were seen by SDK and gateway)" if self.twice else ""
+        return f"{self.made:,} calls made, {self.stored:,} stored, {once}{seen}"
 
 
 def run(settings: Settings, minutes: float, *, stop: bool, say: Callable[[str], None], tick: Tick) -> Counted:
@@ -206,6 +208,7 @@ def _played(
 ) -> Counted:
     """The day itself, from its first to its last call, and until the store has them all."""
     hour_seconds = minutes * 60 / 24
+    seen_before = remote.stats().repeated_sightings
     place = {
         "calls": calls,
         "seed": SEED,
@@ -225,7 +228,7 @@ def _played(
             process.stdin.write(f"{began}\n")
             process.stdin.flush()
         _follow(remote, provider, (sdk, others), began, hour_seconds, folder / "gateway.toml", urls, tick)
-    return _settled(remote, provider, since)
+    return _settled(remote, provider, since, seen_before)
 
 
 @contextlib.contextmanager
@@ -277,12 +280,12 @@ def _follow(
         time.sleep(LOOK_SECONDS)
 
 
-def _settled(remote: Remote, provider: Provider, since: datetime) -> Counted:
+def _settled(remote: Remote, provider: Provider, since: datetime, seen_before: int) -> Counted:
     until = time.monotonic() + SETTLE_SECONDS_MAX
     while True:
         made = len(provider.served)
         answer = remote.ask(["calls"], since=since, until=datetime.now(UTC) + timedelta(seconds=1))
         stored = int(answer.rows[0].values[0] or 0) if answer.rows else 0
         if stored == made or time.monotonic() > until:
-            return Counted(made=made, stored=stored)
+            return Counted(made=made, stored=stored, twice=remote.stats().repeated_sightings - seen_before)
         time.sleep(LOOK_SECONDS * 2)

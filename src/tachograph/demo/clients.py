@@ -62,16 +62,16 @@ class Place:
     def door(self, request: Request) -> str:
         """By which door a request comes; without a gateway its part comes through the SDK."""
         wanted = request.traffic.door
-        return "sdk" if wanted == "gateway" and not self.gateway else wanted
+        return "sdk" if wanted in ("gateway", "both") and not self.gateway else wanted
 
     def mine(self, request: Request) -> bool:
         """Whether this process makes it."""
-        return (self.door(request) == "sdk") is self.instrumented
+        return (self.door(request) in ("sdk", "both")) is self.instrumented
 
     def address(self, request: Request) -> str:
         """What its client is told as the base of the URL."""
         provider = request.model.provider
-        if self.door(request) == "gateway":
+        if self.door(request) in ("gateway", "both"):
             return self.gateway + _PREFIXES[provider]
         return self.providers[provider] + _BELOW.get(provider, "")
 
@@ -116,11 +116,12 @@ class Clients:
     def _asker(self, request: Request) -> Iterator[dict[str, str]]:
         """Who asks, as each door is told: by context, by headers, or by the spans themselves."""
         who, door = attribution(request), self._place.door(request)
-        if door == "sdk":
+        headers = {f"x-tachograph-{word}": value for word, value in who.items()}
+        if door in ("sdk", "both"):
             with tachograph.context(tags=None, **who):
-                yield {}
+                yield headers if door == "both" else {}
         else:
-            yield {f"x-tachograph-{word}": value for word, value in who.items()} if door == "gateway" else {}
+            yield headers if door == "gateway" else {}
 
     def _attempt(self, request: Request, attempt: int, headers: Mapping[str, str]) -> Met:
         out = spelled(request, attempt)
@@ -160,6 +161,8 @@ def main() -> None:
     place = Place(**json.loads(sys.argv[1]))
     if place.instrumented:
         hosts = {url.removeprefix("http://"): provider for provider, url in place.providers.items()}
+        if place.gateway:
+            hosts[place.gateway.removeprefix("http://")] = "openai"
         tachograph.instrument(collector=place.otlp_http, hosts=hosts, include_usage=True)
     requests(place.calls, place.seed)
     sys.stdout.write("ready\n")

@@ -76,8 +76,8 @@ MODELS: Mapping[str, Model] = {
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """One row of what a company asks. door: sdk, gateway, openinference, otel. who: team, project, feature. share: of
-    all requests. Tokens are medians; the rest are shares.
+    """One row of what a company asks. door: sdk, gateway, both (a client with the SDK that goes through the gateway),
+    openinference, otel. who: team, project, feature. share: of all requests. Tokens are medians; the rest are shares.
     """
 
     door: str
@@ -103,7 +103,7 @@ TRAFFIC: tuple[Traffic, ...] = (
     Traffic("sdk", "search-api", ("search", "retrieval", "embed"), "text-embedding-3-small", 9, 420, 0, 0.0, 0.0),
     Traffic("sdk", "reports", ("platform", "reports", "digest"), "us.amazon.nova-lite-v1:0", 5, 1900, 240, 0.3, 0.0),
     Traffic("gateway", JUMP_SERVICE, (JUMP_TEAM, "campaigns", "draft"), "gpt-5", 11, 1800, 420, 0.7, 0.2),
-    Traffic("gateway", "agents", ("platform", "agents", "code"), "gpt-5", 8, 3600, 380, 0.8, 0.6, 0.3),
+    Traffic("both", "agents", ("platform", "agents", "code"), "gpt-5", 8, 3600, 380, 0.8, 0.6, 0.3),
     Traffic("gateway", "agents", ("platform", "agents", "review"), "claude-sonnet-4-5", 5, 4200, 300, 0.6, 0.5),
     Traffic("gateway", "assistant-api", ("support", "assistant", "triage"), UNPRICED, 5, 900, 70, 0.5, 0.0),
     Traffic("gateway", "scripts", _NOBODY, "llama-3.3-70b-versatile", 4, 800, 140, 0.0, 0.0),
@@ -185,7 +185,7 @@ def _request(chance: random.Random, number: int, hour: float, eventful: bool) ->
         streamed=streamed,
         truth=_truth(chance, traffic, eventful and traffic.service == JUMP_SERVICE and hour >= JUMP_HOUR),
         finish="tool_calls" if tools else "length" if chance.random() < 0.03 else "stop",
-        leaves=streamed and chance.random() < _LEAVES and traffic.door in ("sdk", "gateway"),
+        leaves=streamed and chance.random() < _LEAVES and traffic.door in ("sdk", "gateway", "both"),
         customer=f"customer-{int(chance.paretovariate(1.1)) % 80:02d}" if somebody else "",
         user=f"user-{user:03d}" if somebody else "",
         conversation=f"conversation-{user:03d}-{int(hour)}" if somebody else "",

@@ -41,7 +41,7 @@ def _call(request: Request, started: datetime, what: Played) -> Call:
         provider=request.model.provider,
         operation=_OPERATIONS.get(request.model.api, "chat"),
         api=request.model.api,
-        vantage="gateway" if request.traffic.door == "gateway" else "client",
+        vantage="gateway" if request.traffic.door in ("gateway", "both") else "client",
         request_model=request.traffic.model,
         response_model=None
         if request.model.provider == "aws.bedrock"
