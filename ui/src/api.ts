@@ -29,6 +29,11 @@ export const session = signal<Session | null>(null);
 /** Was anything but the login answered? */
 let answered = false;
 
+/** Does who asks from elsewhere need a key? A reader who signed in with one is told what others do not send. */
+export function keyed(): boolean {
+  return Boolean(session.value?.csrf);
+}
+
 /** An answer as JSON. Failure where there is none. */
 export async function request<T>(url: string, options: RequestInit = {}): Promise<T> {
   let response: Response;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { csv, placed } from "./export";
+import { csv, curl, placed } from "./export";
 import type { Series } from "./types";
 
 const series = (by: string[], rows: Series["rows"], step_seconds: number | null = null): Series => ({
@@ -40,4 +40,9 @@ describe("the legend of a picture", () => {
     expect(placed([900, 10], 150)).toEqual([{ x: 0, row: 0 }, { x: 0, row: 1 }]);
     expect(placed([], 150)).toEqual([]);
   });
+});
+
+it("is asked in a shell with a key only where one is needed", () => {
+  expect(curl("/api/v1/ask", false, "http://a")).toBe("curl -s 'http://a/api/v1/ask'");
+  expect(curl("/api/v1/ask", true, "http://a")).toContain("$TACHOGRAPH_TOKEN");
 });

@@ -44,6 +44,12 @@ export function download(name: string, text: string | Blob, type: string): void 
   window.setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
+/** What asks the API for the same in a shell; keyed: with the key that the shell knows. */
+export function curl(path: string, keyed: boolean, origin = window.location.origin): string {
+  const key = keyed ? ' -H "Authorization: Bearer $TACHOGRAPH_TOKEN"' : "";
+  return `curl -s${key} '${origin}${path}'`;
+}
+
 const FONT = "system-ui, sans-serif";
 const EDGE = 20;
 const TITLE_HEIGHT = 52;

@@ -1,17 +1,22 @@
-// How many calls took how long, over time: a canvas of cells, darker where there are more. Dragging zooms.
+// How many calls took how long, over time: a canvas of cells, darker where there are more. Dragging zooms; the crosshair
+// lies over the canvas and draws nothing anew.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { count, exact, milliseconds } from "../format";
+import { exact, milliseconds } from "../format";
 import { moment, utc, zoom } from "../range";
 import { scheme } from "../theme";
 import type { Heat as HeatAnswer } from "../types";
 import { variable } from "./colours";
-import { type Cells, cells, cellAt, shade, summed } from "./heatmap";
+import { AXIS_FONT, type Area, drawMarks, tick } from "./drawing";
+import { type Cell, type Cells, cellAt, cells, durationTicks, shade, steps, summed, timeTicks } from "./heatmap";
 import type { Mark } from "./lines";
 
 const HEIGHT = 300;
 const LEFT = 62;
+const RIGHT = 8;
+const TOP = 6;
 const BOTTOM = 26;
 const DRAG_PIXELS_MIN = 6;
+const TICK_PIXELS = { along: 70, up: 22 };
 
 interface Properties {
   heat: HeatAnswer;
@@ -27,10 +32,11 @@ interface Drag {
 export function Heat({ heat, title, marks = [] }: Properties) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [wide, setWide] = useState(0);
-  const [at, setAt] = useState<{ x: number; y: number } | null>(null);
+  const [cell, setCell] = useState<Cell | null>(null);
   const [drag, setDrag] = useState<Drag | null>(null);
   const found = useMemo(() => cells(heat), [heat]);
-  const what = heat.of === "itl_ms" ? "gaps" : "calls";
+  const what = heat.of === "itl_ms" ? "gap" : "call";
+  const area = { left: LEFT, top: TOP, width: Math.max(1, wide - LEFT - RIGHT), height: HEIGHT - TOP - BOTTOM };
 
   useEffect(() => {
     const element = canvas.current?.parentElement;
@@ -41,92 +47,121 @@ export function Heat({ heat, title, marks = [] }: Properties) {
   }, []);
 
   useEffect(() => {
-    if (canvas.current && wide > LEFT) draw(canvas.current, found, wide, marks);
+    if (canvas.current && wide > LEFT + RIGHT) draw(canvas.current, found, wide, area, marks);
   }, [heat, wide, scheme.value, marks, utc()]);
 
   const place = (event: PointerEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
-    return { x: (event.clientX - box.left - LEFT) / (wide - LEFT), y: 1 - (event.clientY - box.top) / (HEIGHT - BOTTOM) };
+    return { x: (event.clientX - box.left - LEFT) / area.width, y: 1 - (event.clientY - box.top - TOP) / area.height };
   };
   const moved = (event: PointerEvent) => {
-    const next = place(event);
-    setAt(next.x >= 0 && next.y >= 0 ? next : null);
-    if (drag) setDrag({ ...drag, to: next.x });
+    const { x, y } = place(event);
+    setCell(cellAt(found, x, y));
+    if (drag) setDrag({ ...drag, to: Math.max(0, Math.min(1, x)) });
+  };
+  const pressed = (event: PointerEvent) => {
+    const { x } = place(event);
+    // a finger scrolls the page
+    if (event.button !== 0 || x < 0 || x > 1 || event.pointerType === "touch") return;
+    (event.currentTarget as Element).setPointerCapture(event.pointerId);
+    setDrag({ from: x, to: x });
   };
   const released = () => {
-    if (drag && Math.abs(drag.to - drag.from) * (wide - LEFT) >= DRAG_PIXELS_MIN) {
-      const time = (x: number) => (found.since + Math.max(0, Math.min(1, x)) * (found.until - found.since)) * 1000;
+    if (drag && Math.abs(drag.to - drag.from) * area.width >= DRAG_PIXELS_MIN) {
+      const time = (x: number) => (found.since + x * (found.until - found.since)) * 1000;
       zoom(time(Math.min(drag.from, drag.to)), time(Math.max(drag.from, drag.to)));
     }
     setDrag(null);
   };
-  const cell = at ? cellAt(found, at.x, at.y) : null;
   return (
     <figure class="chart heat">
-      <div class="heat-plot" onPointerMove={moved} onPointerLeave={() => setAt(null)} onPointerDown={(event) => setDrag({ from: place(event).x, to: place(event).x })} onPointerUp={released}>
-        <canvas ref={canvas} role="img" aria-label={`${title}. ${summed(found, what)}`} />
-        {drag && <i class="heat-drag" style={{ left: `${LEFT + Math.min(drag.from, drag.to) * (wide - LEFT)}px`, width: `${Math.abs(drag.to - drag.from) * (wide - LEFT)}px` }} />}
+      <div class="heat-plot" onPointerMove={moved} onPointerLeave={() => setCell(null)} onPointerDown={pressed} onPointerUp={released} onPointerCancel={() => setDrag(null)}>
+        <canvas ref={canvas} role="img" aria-label={`${title}. ${summed(found, `${what}s`)}`} />
+        {cell && <Cross found={found} cell={cell} area={area} />}
+        {drag && <i class="heat-drag" style={box({ ...area, left: LEFT + Math.min(drag.from, drag.to) * area.width, width: Math.abs(drag.to - drag.from) * area.width })} />}
       </div>
       <figcaption class="legend">
-        <span>1</span>
-        <i class="heat-scale" aria-hidden="true" />
-        <span>
-          {count(found.most)} {what}
-        </span>
+        {steps(found).map((calls) => (
+          <span class="legend-entry" key={calls}>
+            <i class="swatch" style={{ background: `rgba(var(--heat), ${shade(calls, found.most)})` }} />
+            {counted(calls, what)}
+          </span>
+        ))}
         <span class="legend-time">
-          {cell && (
-            <>
-              {moment(cell.time * 1000, heat.step_seconds < 60)}, {milliseconds(cell.low)} to {milliseconds(cell.high)}: <b>{exact(cell.calls)}</b> {what}
-            </>
-          )}
+          {cell ? `${moment(cell.time * 1000, heat.step_seconds < 60)}, ${milliseconds(cell.low)} to ${milliseconds(cell.high)}: ${counted(cell.calls, what)}` : "Drag to zoom"}
         </span>
       </figcaption>
     </figure>
   );
 }
 
-function draw(canvas: HTMLCanvasElement, found: Cells, wide: number, marks: Mark[]): void {
+function counted(calls: number, what: string): string {
+  return `${calls === 0 ? "no" : exact(calls)} ${what}${calls === 1 ? "" : "s"}`;
+}
+
+function box({ left, top, width, height }: Area) {
+  return { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
+}
+
+/** The cell under the pointer, and lines from it to both axes. */
+function Cross({ found, cell, area }: { found: Cells; cell: Cell; area: Area }) {
+  const [width, height] = [area.width / found.columns, area.height / found.bands.length];
+  const left = area.left + cell.column * width;
+  const top = area.top + area.height - (cell.band + 1) * height;
+  return (
+    <>
+      <i class="heat-line" style={box({ ...area, top: top + height / 2, height: 1 })} />
+      <i class="heat-line" style={box({ ...area, left: left + width / 2, width: 1 })} />
+      <i class="heat-cell" style={box({ left: left - 1, top: top - 1, width: Math.max(width, 2) + 2, height: height + 2 })} />
+    </>
+  );
+}
+
+function draw(canvas: HTMLCanvasElement, found: Cells, wide: number, area: Area, marks: Mark[]): void {
   const ratio = window.devicePixelRatio || 1;
   canvas.width = wide * ratio;
   canvas.height = HEIGHT * ratio;
   canvas.style.width = `${wide}px`;
   canvas.style.height = `${HEIGHT}px`;
-  const context = canvas.getContext("2d");
-  if (!context) return;
-  context.scale(ratio, ratio);
-  context.clearRect(0, 0, wide, HEIGHT);
-  const [width, height] = [(wide - LEFT) / found.columns, (HEIGHT - BOTTOM) / found.bands.length];
+  const ctx = canvas.getContext("2d");
+  if (!ctx) return;
+  ctx.scale(ratio, ratio);
+  axes(ctx, found, area);
+  const [width, height] = [area.width / found.columns, area.height / found.bands.length];
   const colour = variable("--heat");
   for (const [column, band, calls] of found.cells) {
-    context.fillStyle = `rgba(${colour}, ${shade(calls, found.most)})`;
-    context.fillRect(LEFT + column * width, HEIGHT - BOTTOM - (band + 1) * height, Math.max(1, width - 0.5), Math.max(1, height - 0.5));
+    ctx.fillStyle = `rgba(${colour}, ${shade(calls, found.most)})`;
+    ctx.fillRect(area.left + column * width, area.top + area.height - (band + 1) * height, Math.max(1, width - 0.5), Math.max(1, height - 0.5));
   }
-  axes(context, found, wide);
-  context.strokeStyle = variable("--note");
-  context.setLineDash([4, 3]);
-  for (const mark of marks) {
-    if (mark.at < found.since || mark.at > found.until) continue;
-    const x = LEFT + ((mark.at - found.since) / (found.until - found.since)) * (wide - LEFT);
-    context.beginPath();
-    context.moveTo(x, 0);
-    context.lineTo(x, HEIGHT - BOTTOM);
-    context.stroke();
+  drawMarks(ctx, marks, (at) => area.left + ((at - found.since) / (found.until - found.since)) * area.width, area);
+}
+
+function axes(ctx: CanvasRenderingContext2D, found: Cells, { left, top, width, height }: Area): void {
+  ctx.font = AXIS_FONT;
+  ctx.strokeStyle = variable("--line");
+  ctx.fillStyle = variable("--muted");
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  for (const { value, place } of durationTicks(found, TICK_PIXELS.up / height)) {
+    const y = top + height * (1 - place);
+    line(ctx, left - 4, y, left + width, y);
+    ctx.fillText(milliseconds(value), left - 8, y);
+  }
+  ctx.textAlign = "center";
+  ctx.textBaseline = "top";
+  const behind = utc() ? 0 : new Date(found.since * 1000).getTimezoneOffset() * 60;
+  const { every, ticks } = timeTicks(found, TICK_PIXELS.along / width, behind);
+  for (const { value, place } of ticks) {
+    const x = left + place * width;
+    line(ctx, x, top, x, top + height + 4);
+    const text = tick(value, every);
+    if (x + ctx.measureText(text).width / 2 <= left + width + RIGHT) ctx.fillText(text, x, top + height + 8);
   }
 }
 
-function axes(context: CanvasRenderingContext2D, found: Cells, wide: number): void {
-  context.font = "11px system-ui, sans-serif";
-  context.fillStyle = variable("--muted");
-  context.textAlign = "right";
-  const height = (HEIGHT - BOTTOM) / found.bands.length;
-  const each = Math.max(1, Math.ceil(22 / height));
-  found.bands.forEach((band, index) => {
-    if (index % each === 0) context.fillText(milliseconds(band.low), LEFT - 6, HEIGHT - BOTTOM - index * height + 3);
-  });
-  context.textAlign = "center";
-  const labels = Math.max(2, Math.floor((wide - LEFT) / 130));
-  for (let index = 0; index < labels; index += 1) {
-    const time = found.since + ((index + 0.5) / labels) * (found.until - found.since);
-    context.fillText(moment(time * 1000), LEFT + ((index + 0.5) / labels) * (wide - LEFT), HEIGHT - 8);
-  }
+function line(ctx: CanvasRenderingContext2D, fromX: number, fromY: number, toX: number, toY: number): void {
+  ctx.beginPath();
+  ctx.moveTo(Math.round(fromX) + 0.5, Math.round(fromY) + 0.5);
+  ctx.lineTo(Math.round(toX) + 0.5, Math.round(toY) + 0.5);
+  ctx.stroke();
 }

@@ -3,9 +3,10 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { inUnit } from "../format";
-import { clock, moment, utc, zoom } from "../range";
+import { moment, utc, zoom } from "../range";
 import { scheme } from "../theme";
 import { colour, variable } from "./colours";
+import { AXIS_FONT, drawMarks, tick } from "./drawing";
 import type { Lines, Mark } from "./lines";
 
 interface Properties {
@@ -20,7 +21,6 @@ interface Properties {
 }
 
 const SYNC = uPlot.sync("time");
-const AXIS_FONT = "11px system-ui, sans-serif";
 
 export function TimeChart({ lines, unit, title, stacked = false, height = 220, marks = [], onPick }: Properties) {
   const holder = useRef<HTMLDivElement>(null);
@@ -166,7 +166,7 @@ function options(
           zoom(since * 1000, until * 1000);
         },
       ],
-      draw: [(plot) => drawMarks(plot, marks()), (plot) => drawPartial(plot, lines)],
+      draw: [(plot) => drawMarks(plot.ctx, marks(), (at) => plot.valToPos(at, "x", true), plot.bbox, window.devicePixelRatio || 1), (plot) => drawPartial(plot, lines)],
     },
   };
 }
@@ -180,43 +180,9 @@ function spread(low: number | null, high: number | null): [number, number] {
   return [low !== null && low < 0 ? low * 1.08 : 0, top];
 }
 
-function tick(at: number, step: number): string {
-  const ms = at * 1000;
-  if (step >= 86_400) return moment(ms).replace(/,.*/, "");
-  const time = step < 60 ? clock(ms) : clock(ms).slice(0, 5);
-  return time.startsWith("00:00") && step >= 60 ? moment(ms).replace(/,.*/, "") : time;
-}
-
 function bands(shown: boolean[]): uPlot.Band[] {
   const places = shown.flatMap((is, index) => (is ? [index + 1] : []));
   return places.slice(1).map((upper, index) => ({ series: [upper, places[index] ?? 0] as [number, number] }));
-}
-
-function drawMarks(plot: uPlot, marks: Mark[]): void {
-  const { ctx } = plot;
-  const ratio = window.devicePixelRatio || 1;
-  const { left, top, width, height } = plot.bbox;
-  let free = -Infinity;
-  ctx.save();
-  ctx.font = `${11 * ratio}px system-ui, sans-serif`;
-  ctx.textAlign = "left";
-  for (const mark of [...marks].sort((a, b) => a.at - b.at)) {
-    const x = plot.valToPos(mark.at, "x", true);
-    if (x < left || x > left + width) continue;
-    ctx.strokeStyle = ctx.fillStyle = variable(mark.kind === "model" ? "--accent" : "--note");
-    ctx.setLineDash([4 * ratio, 3 * ratio]);
-    ctx.beginPath();
-    ctx.moveTo(x, top);
-    ctx.lineTo(x, top + height);
-    ctx.stroke();
-    const text = mark.text.length > 26 ? `${mark.text.slice(0, 25)}…` : mark.text;
-    const wide = ctx.measureText(text).width;
-    if (x < free) continue; // names that would lie on one another stay in the list below
-    const start = Math.max(left, Math.min(x + 4 * ratio, left + width - wide));
-    ctx.fillText(text, start, top + 11 * ratio);
-    free = start + wide + 6 * ratio;
-  }
-  ctx.restore();
 }
 
 /** What is not complete yet is hatched: a last point that looks like a fall is none. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { FLAGS, sentence } from "./CallFlags";
 import { partTitle, partsOf } from "./CallParts";
-import { around, curl, traceAddress } from "./CallWays";
+import { around, traceAddress } from "./CallWays";
 
 const nothing = {
   ...{ input_uncached: null, cache_read: null, cache_write_5m: null, cache_write_1h: null, cache_write_other: null, output_visible: null, output_reasoning: null },
@@ -32,10 +32,6 @@ describe("ways elsewhere", () => {
     expect(traceAddress("https://jaeger.example/trace/{trace_id}?span={span_id}", "aa", "bb")).toBe("https://jaeger.example/trace/aa?span=bb");
     expect(traceAddress("https://jaeger.example/", "aa", null)).toBeNull();
     expect(traceAddress("javascript:alert('{trace_id}')", "aa", null)).toBeNull();
-  });
-  test("curl carries the key only where one is needed", () => {
-    expect(curl("http://a", "1", false)).toBe("curl -s 'http://a/api/v1/calls/1'");
-    expect(curl("http://a", "1", true)).toContain("$TACHOGRAPH_TOKEN");
   });
   test("the days around a moment", () => {
     expect(around("2026-11-26T05:00:00.123456Z")).toEqual({ since: "2026-11-25T05:00:00Z", until: "2026-11-27T05:00:00Z" });

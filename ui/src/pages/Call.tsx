@@ -1,8 +1,9 @@
 // One call, whole: how its time went, what it was made of, what it cost and why, who asked, and what is not known.
 import { useEffect } from "preact/hooks";
-import { address, session } from "../api";
+import { address, keyed } from "../api";
 import { useAnswer } from "../answers";
 import { condition } from "../conditions";
+import { curl } from "../export";
 import { exact, labelled, milliseconds, money } from "../format";
 import { Code, Copy } from "../parts/Code";
 import { Answered, Panel } from "../parts/Panel";
@@ -15,7 +16,6 @@ import type { Explanation, FullCall } from "./CallFields";
 import { CallAttempts, CallSeen } from "./CallSeen";
 import { CallTime } from "./CallTime";
 import { CallTokens } from "./CallTokens";
-import { curl } from "./CallWays";
 import { mood } from "./CallsColumns";
 import "../style/calls.css";
 
@@ -124,7 +124,7 @@ function Head({ call }: { call: FullCall }) {
         ))}
       </dl>
       <p class="call-ways">
-        <Copy title="Copy as curl" text={curl(window.location.origin, call.call_id, Boolean(session.value?.csrf))} />
+        <Copy title="Copy as curl" text={curl(address(`calls/${call.call_id}`), keyed())} />
         <Copy title="Copy tachograph explain" text={`tachograph explain ${call.call_id}`} />
         <Copy title="Copy the address" text={window.location.href} />
       </p>

@@ -21,9 +21,3 @@ export function around(at: string): { since: string; until: string } {
 export function together(name: "trace_id" | "operation_id", call: FullCall): Change {
   return { where: [condition(name, call[name] as string)], range: null, ...around(call.started_at) };
 }
-
-/** What asks the API for the same; keyed: with the key that the shell knows. */
-export function curl(origin: string, callId: string, keyed: boolean): string {
-  const key = keyed ? ' -H "Authorization: Bearer $TACHOGRAPH_TOKEN"' : "";
-  return `curl -s${key} '${origin}/api/v1/calls/${callId}'`;
-}

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { UNKNOWN, count, exact, labelled, milliseconds, money } from "../format";
-import { useClickBeside } from "../parts/popover";
+import { usePopover } from "../parts/popover";
 import { choice, set } from "../place";
 import { clock, day, moment } from "../range";
 import type { Call } from "../types";
@@ -90,24 +90,19 @@ export function chosen(wide: number): CallColumn[] {
 export function ColumnChoice({ wide }: { wide: number }) {
   const [open, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
   const names = chosen(wide).map((column) => column.key);
-  const close = () => {
-    setOpen(false);
-    button.current?.focus();
-  };
   const toggle = (key: string) => {
     const next = COLUMNS.map((column) => column.key).filter((each) => (each === key ? !names.includes(key) : names.includes(each)));
     set({ columns: next.length === otherwise(wide).length && next.every((key) => otherwise(wide).includes(key)) ? null : next.join(",") }, true);
   };
-  useClickBeside(box, () => setOpen(false), open);
+  usePopover(box, () => setOpen(false), open);
   return (
     <span class="custom">
-      <button type="button" ref={button} aria-expanded={open} onClick={() => setOpen(!open)}>
+      <button type="button" aria-expanded={open} onClick={() => setOpen(!open)}>
         Columns
       </button>
       {open && (
-        <div class="popover column-choice" ref={box} role="group" aria-label="Columns" onKeyDown={(event) => event.key === "Escape" && close()}>
+        <div class="popover column-choice" ref={box} role="group" aria-label="Columns">
           {COLUMNS.filter((column) => column.key !== "time").map((column) => (
             <label key={column.key} title={column.meaning}>
               <input type="checkbox" checked={names.includes(column.key)} onChange={() => toggle(column.key)} /> {column.title}

@@ -1,10 +1,11 @@
 // The bar over every page that looks at a range of time: which range, which zone, whether it refreshes, which filters.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { refreshing } from "../answers";
 import { pulse } from "../api";
 import { choice, place, set } from "../place";
 import { RANGES, RANGE_OTHERWISE, choose, current, utc, zoneName } from "../range";
 import { Filters } from "./Filters";
+import { usePopover } from "./popover";
 
 export function Bar({ title, filtered = true }: { title: string; filtered?: boolean }) {
   const range = current();
@@ -69,6 +70,8 @@ function local(ms: number): string {
 
 function Moments({ close }: { close: () => void }) {
   const range = current();
+  const box = useRef<HTMLFormElement>(null);
+  usePopover(box, close, true, "input");
   const end = range.live ? Date.now() : Date.parse(range.until);
   const [since, setSince] = useState(local(end - range.seconds * 1000));
   const [until, setUntil] = useState(local(end));
@@ -82,7 +85,7 @@ function Moments({ close }: { close: () => void }) {
     close();
   };
   return (
-    <form class="popover" onSubmit={apply} onKeyDown={(event) => event.key === "Escape" && close()}>
+    <form class="popover" ref={box} onSubmit={apply}>
       <label>
         From <input type="datetime-local" value={since} onInput={(event) => setSince(event.currentTarget.value)} />
       </label>

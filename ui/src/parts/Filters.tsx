@@ -6,7 +6,7 @@ import { type Label, instead, shown } from "../conditions";
 import { count, labelled } from "../format";
 import { set } from "../place";
 import type { Series, Vocabulary } from "../types";
-import { useClickBeside } from "./popover";
+import { usePopover } from "./popover";
 
 export function narrow(name: string, value: Label): void {
   set({ where: instead(filters(), name, value) });
@@ -50,9 +50,9 @@ function Adding({ close }: { close: () => void }) {
   const [name, setName] = useState("model");
   const values = useAnswer<Series>(address("ask", asked({ measure: ["calls"], by: [name], limit: 50 })));
   const box = useRef<HTMLDivElement>(null);
-  useClickBeside(box, close, true, "select");
+  usePopover(box, close, true, "select");
   return (
-    <div class="popover" ref={box} onKeyDown={(event) => event.key === "Escape" && close()}>
+    <div class="popover" ref={box}>
       <label class="select">
         <span>Dimension</span>
         <select value={name} onChange={(event) => setName(event.currentTarget.value)}>
