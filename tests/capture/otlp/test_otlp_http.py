@@ -97,6 +97,7 @@ def test_json_is_answered_in_json() -> None:
         ("/v1/logs", logs("a"), ExportLogsServiceResponse, "rejected_log_records"),
         ("/v1/metrics", metrics("a"), ExportMetricsServiceResponse, "rejected_data_points"),
     ],
+    ids=["traces", "logs", "metrics"],  # bodies hold random ids, and workers must name the tests alike
 )
 def test_what_was_rejected_is_said(path: str, body: bytes, kind: Any, field: str) -> None:
     async def test() -> None:
@@ -129,6 +130,7 @@ BOMB = gzip.compress(b"\n" * 8 * MIB)
         (bytes(300_000), {**PROTOBUF, "content-encoding": "gzip"}, 413, "too_large"),
         (traces("a"), {**PROTOBUF, "origin": "https://evil.example"}, 403, "foreign_origin"),
     ],
+    ids=lambda value: "body" if isinstance(value, bytes) else None,
 )
 def test_what_can_never_be_taken_is_refused(content: bytes, headers: dict[str, str], status: int, reason: str) -> None:
     limits = dataclasses.replace(QUICK, body_bytes_max=MIB, compressed_bytes_max=200_000, json_bytes_max=MIB // 2)
