@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ import pytest
 from tachograph import cli
 from tachograph.call import from_dict
 from tachograph.show import _money
+from tachograph.store import open_store
 
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "examples" / "recordings"
@@ -223,6 +225,19 @@ def test_doctor(run: Any, tmp_path: Path) -> None:
     rows = json.loads(ran.out)
     assert {row["check"] for row in rows} >= {"Python", "chdb", "prices", "disk", "store"}
     assert ran.code == (0 if all(row["ok"] for row in rows) else 2)
+
+
+def test_somebody_says_what_happened(run: Any, tmp_path: Path) -> None:
+    said = ("annotate", "search 1.4 deployed", "--service", "search", "--at", "2026-06-01T12:00:00Z", "--store", "data")
+    ran = run(*said, "--kind", "deployment")
+    assert (ran.code, ran.out) == (0, "deployment at 2026-06-01T12:00:00Z: search 1.4 deployed\n")
+    june = datetime(2026, 6, 1, tzinfo=UTC)
+    with open_store(f"chdb://{tmp_path / 'data'}") as store:
+        (found,) = store.annotations(since=june, until=june + timedelta(days=1))
+    assert (found.kind, found.text, found.service) == ("deployment", "search 1.4 deployed", "search")
+    ran = run(*said, "--kind", "release")
+    assert ran.code == 2
+    assert "release" in ran.err and ran.err.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_used_is_named(run: Any, tmp_path: Path) -> None:
