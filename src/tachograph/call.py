@@ -136,6 +136,7 @@ class Call:
     started_at: datetime = _f(Kind.TIME, "request sent", required=True, default=EPOCH)
     received_at: datetime = _f(Kind.TIME, "accepted by the collector", required=True, default=EPOCH)
     duration_ms: float | None = _f(Kind.MS, "to the last byte, or to the failure")
+    headers_ms: float | None = _f(Kind.MS, "to the headers of the answer")
     ttft_ms: float | None = _f(Kind.MS, "to the first content event (visible or reasoning); null unless streamed")
     chunks: int | None = _f(Kind.COUNT, "content events of a stream")
     itl_mean_ms: float | None = _f(Kind.MS, "mean gap between content events after the first")

@@ -134,6 +134,16 @@ def _written(call: Line, transports: tuple[str, ...]) -> Iterator[str]:
         yield f"duration is {call['duration_ms']}"
     if call["ttft_ms"] is not None and not 0 < call["ttft_ms"] <= call["duration_ms"]:
         yield f"first content at {call['ttft_ms']} of {call['duration_ms']} ms"
+    yield from _headers(call)
+
+
+def _headers(call: Line) -> Iterator[str]:
+    """Who was answered knows when the headers came: before all else. gRPC does not tell."""
+    came, known = call["headers_ms"], [call[name] for name in ("ttft_ms", "duration_ms") if call[name] is not None]
+    if came is None and call["status"] is not None and not call["source"].endswith(" grpc"):
+        yield "nobody knows when the headers came"
+    if came is not None and (call["status"] is None or not 0 < came <= min(known, default=came)):
+        yield f"headers at {came}, what follows at {known} ms"
 
 
 def _call(call: Line, served: Line | None, expect: Line) -> Iterator[str]:

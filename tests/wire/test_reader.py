@@ -17,6 +17,8 @@ import brotli
 import pytest
 import zstandard
 from exchanges import body, cut, paths, read, recorded, with_body
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tachograph import wire
 from tachograph.call import Call
@@ -135,6 +137,17 @@ def test_the_first_content_is_stamped_with_the_piece_that_completed_it(before: b
 def test_what_only_the_end_completes_had_come_with_the_last_piece() -> None:
     call = answered([(1000, chunk("a")), (5000, chunk("b", "stop").rstrip())])
     assert (call.ttft_ms, call.itl_max_ms, call.duration_ms) == (1.0, 4.0, 9000.0)
+
+
+@given(st.none() | st.integers(-9, 30), st.lists(st.none() | st.integers(-9, 30), max_size=3), st.integers(-9, 30))
+def test_the_headers_came_first_or_nobody_knows_when(came: int | None, stamps: list[int | None], end: int) -> None:
+    call = answered([(at, chunk("a")) for at in stamps], headers_us=came, end_us=end)
+    later = [ms for ms in (call.ttft_ms, call.duration_ms) if ms is not None]
+    if call.headers_ms is None:
+        assert came is None or "clock_skew" in call.flags
+    else:
+        assert came is not None and call.headers_ms == came / 1000
+        assert all(0 <= call.headers_ms <= ms for ms in later)
 
 
 def test_a_stream_held_back_is_flagged() -> None:

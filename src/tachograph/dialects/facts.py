@@ -40,6 +40,7 @@ NUMBERS = (
     "input_uncached",
     "cache_write_other",
     "output_visible",
+    "headers_ms",
     "chunks",
     "itl_mean_ms",
     "itl_p99_ms",

@@ -82,7 +82,8 @@ OTEL = Dialect(
 # Fields of Call that the conventions have no word for.
 _STATED = (
     *("schema", "call_id", "vantage", "vendor", "api", "model", "outcome", "error_code", "tool_calls"),
-    *("chunks", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets", "tpot_ms", "server_ms", "queue_ms"),
+    *("headers_ms", "chunks", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets", "tpot_ms"),
+    *("server_ms", "queue_ms"),
     *("retry_after_ms", "ratelimit_limit_requests", "ratelimit_remaining_requests", "ratelimit_reset_requests_ms"),
     *("ratelimit_limit_tokens", "ratelimit_remaining_tokens", "ratelimit_reset_tokens_ms"),
     *("usage_source", "usage_basis", "usage_raw", "cost_usd", "cost_source", "price_id", "price_status"),

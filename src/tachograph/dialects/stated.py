@@ -50,6 +50,7 @@ _COUNTS = (
     "max_output_tokens",
 )
 _MILLISECONDS = (
+    "headers_ms",
     "ttft_ms",
     "itl_mean_ms",
     "itl_p99_ms",

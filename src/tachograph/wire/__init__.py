@@ -95,6 +95,7 @@ def reader(exchange: Exchange) -> Reader:
         provider=exchange.provider,
         api=exchange.api,
         started_at=exchange.started_at,
+        headers_us=exchange.headers_us,
     )
 
 

@@ -44,6 +44,7 @@ def assemble(
     streamed: bool,
     cut: bool,
     timing: Timing,
+    headers_us: int | None,
     at_us: int | None,
     end: End,
 ) -> list[Call]:
@@ -61,7 +62,7 @@ def assemble(
     _fill(call, found, form, started_at)
     call.attempt = _attempt(asked.headers)
     call.trace_id, call.parent_span_id = _traceparent(asked.headers)
-    _latency(call, timing, at_us)
+    _latency(call, timing, headers_us, at_us)
     _outcome(call, found, end, cut=cut)
     return [call]
 
@@ -145,12 +146,17 @@ def _estimate(call: Call, found: Found) -> None:
     call.output_tokens = found.visible_pieces + found.reasoning_pieces
 
 
-def _latency(call: Call, timing: Timing, at_us: int | None) -> None:
+def _latency(call: Call, timing: Timing, headers_us: int | None, at_us: int | None) -> None:
     if at_us is not None:
         if at_us < 0:
             call.flag("clock_skew")
         else:
             call.duration_ms = round(at_us / 1000, 3)
+    if headers_us is not None:
+        if _is_first(headers_us, timing.first_content_us, at_us):
+            call.headers_ms = round(headers_us / 1000, 3)
+        else:
+            call.flag("clock_skew")
     if timing.clock_skew:
         call.flag("clock_skew")
     if not call.streamed:
@@ -166,6 +172,12 @@ def _latency(call: Call, timing: Timing, at_us: int | None) -> None:
         after = call.duration_ms - call.ttft_ms
         if after >= 0:
             call.tpot_ms = round(after / ((call.output_tokens or 0) - 1), 3)
+
+
+def _is_first(headers_us: int, content_us: int | None, end_us: int | None) -> bool:
+    """Whether the headers came after the request, and before all that comes after them."""
+    before_content = content_us is None or headers_us <= content_us
+    return headers_us >= 0 and before_content and (end_us is None or headers_us <= end_us)
 
 
 def _outcome(call: Call, found: Found, end: End, *, cut: bool) -> None:

@@ -46,6 +46,7 @@ class Exchange:
     None: recognised from host, path and shape.
     chunks: (microseconds since the request was sent or None, bytes).
     messages: for WebSocket instead of chunks: (microseconds or None, sent by the client?, JSON value).
+    headers_us, end_us: when the headers of the answer had come, and the end; microseconds since the request was sent.
     """
 
     request: Request
@@ -54,6 +55,7 @@ class Exchange:
     chunks: Sequence[tuple[int | None, bytes]] = ()
     messages: Sequence[tuple[int | None, bool, Any]] | None = None
     started_at: datetime | None = None
+    headers_us: int | None = None
     end_us: int | None = None
     end: End = End.COMPLETE
     provider: str | None = None

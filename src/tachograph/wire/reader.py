@@ -38,7 +38,8 @@ TOOLS_MAX = 4096  # a stream may invent ever new ones
 class Reader:
     """Reads one exchange. Call `feed` as the bytes come, `close` once.
 
-    headers: names in lower case. at_us: microseconds since the request was sent; None where nobody looked at a clock.
+    headers: names in lower case. headers_us: when they had come; at_us: when a piece came. Both in microseconds since
+    the request was sent; None where nobody looked at a clock.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Reader:
         provider: str | None = None,
         api: str | None = None,
         started_at: datetime | None = None,
+        headers_us: int | None = None,
     ) -> None:
         self._asked: Asked = asked(request, request_members(request))
         self._status, self._headers = status, headers
@@ -60,7 +62,7 @@ class Reader:
         self.format.request(self.found, self._asked)
         stream = self._asked.members.get("stream")
         self.found.stream_asked = stream if isinstance(stream, bool) else None
-        self._started_at = started_at
+        self._started_at, self._headers_us = started_at, headers_us
         self._timing = Timing()
         self._messages = False
         self._opaque = not self._failed and headers.get("content-type", "").lower().startswith(_OPAQUE)
@@ -109,6 +111,7 @@ class Reader:
             streamed=streamed,
             cut=self._cut(streamed, empty),
             timing=self._timing,
+            headers_us=self._headers_us,
             at_us=at_us,
             end=end,
         )

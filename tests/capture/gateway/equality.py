@@ -49,7 +49,9 @@ def cut(exchange: Exchange, pieces: Sequence[bytes], step_us: int = 1009) -> Exc
     """The same answer in these pieces, one every step."""
     moments = [100_000 + step_us * at + 7 * (at % 5) for at in range(len(pieces))]
     chunks = list(zip(moments, pieces, strict=True))
-    return dataclasses.replace(exchange, chunks=chunks, end_us=(moments[-1] if moments else 100_000) + 500)
+    headers_us = None if exchange.status is None else 99_000
+    end_us = (moments[-1] if moments else 100_000) + 500
+    return dataclasses.replace(exchange, chunks=chunks, headers_us=headers_us, end_us=end_us)
 
 
 def at_random(data: bytes, seed: int, mean: int) -> list[bytes]:

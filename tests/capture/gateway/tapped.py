@@ -95,7 +95,7 @@ class Tap:
             "u": "127.0.0.1:1",
             "s": exchange.status,
             "f": _FLAGS[exchange.end],
-            "r": 1 if answered else None,
+            "r": (exchange.headers_us or 1) if answered else None,
             "e": exchange.end_us,
             "m": kept,
         }

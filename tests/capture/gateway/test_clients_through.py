@@ -36,7 +36,8 @@ COUNTED = {
 # Who saw it, and when: each has ids and a clock of its own.
 OWN = {
     *("call_id", "trace_id", "span_id", "parent_span_id", "operation_id", "vantage", "source", "started_at"),
-    *("received_at", "duration_ms", "ttft_ms", "tpot_ms", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets"),
+    *("received_at", "duration_ms", "headers_ms", "ttft_ms", "tpot_ms", "itl_mean_ms", "itl_p99_ms", "itl_max_ms"),
+    "itl_buckets",
 }
 ROWS = sorted(
     {(each.group, each.script) for each in LIBRARIES if not (each.environment or each.group.startswith("litellm"))}

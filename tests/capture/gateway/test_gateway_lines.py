@@ -53,10 +53,24 @@ def test_a_line_says_all() -> None:
     assert exchange.started_at == STARTED
     (call,) = wire.read(exchange)
     assert (call.provider, call.api, call.total_tokens, call.outcome) == ("openai", "openai.chat", 5, "ok")
-    assert (call.ttft_ms, call.chunks, call.duration_ms, call.request_id) == (250.0, 3, 252.0, "req-1")
+    assert (call.headers_ms, call.ttft_ms, call.duration_ms) == (240.0, 250.0, 252.0)
+    assert (call.chunks, call.request_id) == (3, "req-1")
     assert (seen.trace_id, seen.span_id, seen.parent_span_id) == (KEPT["q"][:32], "b7ad6b7169203331", None)
     assert seen.is_call
     assert line().startswith(lines.OPENING)
+
+
+@pytest.mark.parametrize(
+    ("told", "came", "end"),
+    [
+        ({"r": 250_004}, 250.0, 252.0),  # the clock on the wall was slowed meanwhile
+        ({"r": 249_900, "e": None, "y": 249, "m": {"q": KEPT["q"]}}, 249.9, 249.9),  # the client left at once
+        ({"r": 0}, 0.0, 252.0),
+    ],
+)
+def test_two_clocks_and_whole_milliseconds_tell_one_course(told: dict[str, Any], came: float, end: float) -> None:
+    (call,) = wire.read(lines.seen(line(**told), behind).exchange)
+    assert (call.headers_ms, call.duration_ms, "clock_skew" in call.flags) == (came, end, False)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,8 @@ def test_a_client_that_leaves_leaves_its_counts(proxy: Recording, server: Server
     (call,) = proxy.calls()
     assert (call.outcome, call.error_type) == ("aborted", "cancelled")
     assert (call.chunks or 0) >= 1
-    assert call.ttft_ms is not None
+    assert call.headers_ms is not None and call.ttft_ms is not None and call.duration_ms is not None
+    assert 0 < call.headers_ms <= call.ttft_ms <= call.duration_ms
 
 
 def test_the_provider_and_the_client_are_told_the_trace(proxy: Recording, server: Server) -> None:

@@ -33,9 +33,14 @@ def provider(one_provider: Provider) -> Provider:
 
 
 @pytest.fixture
-def delivered() -> list[Call]:
-    """What `calls` is, before anything is patched."""
-    return []
+def delivered() -> Iterator[list[Call]]:
+    """What `calls` is, before anything is patched. Of all of them the moments are in order."""
+    found: list[Call] = []
+    yield found
+    for call in found:
+        moments = [us for us in (0.0, call.headers_ms, call.ttft_ms, call.duration_ms) if us is not None]
+        assert moments == sorted(moments)
+        assert call.status is not None or call.headers_ms is None
 
 
 @pytest.fixture

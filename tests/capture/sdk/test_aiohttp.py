@@ -96,6 +96,7 @@ def test_a_body_is_what_it_is_without_us_and_is_read_by_us(
         assert watched == ask(server.url + CHAT, WAYS[way])
     (call,) = calls
     assert (call.status, call.outcome, call.input_tokens, call.output_tokens) == (200, "ok", 9, 4)
+    assert call.headers_ms is not None
     assert call.streamed == ("document" not in framing)
     assert (call.response_model, call.finish_reason) == ("gpt-5-mini-2025-08-07", "stop")
     assert set(call.flags) <= {"buffered_stream"}
@@ -461,7 +462,7 @@ def test_an_error_of_the_callers_own_is_handed_on(asking: list[Call], way: str) 
         asking.clear()
         assert ask(server.url + CHAT, WAYS[way], UNASKED) == expected
         assert len(server.asked) == 2
-    assert [(call.status, call.error_code) for call in asking] == [(400, "invalid_value")]
+    assert [(call.status, call.error_code, call.headers_ms) for call in asking] == [(400, "invalid_value", None)]
 
 
 def test_a_request_that_is_no_stream_is_sent_as_it_is(asking: list[Call], provider: Provider) -> None:

@@ -74,7 +74,7 @@ def check(call: Call, *, streamed: bool) -> None:
     assert (call.cost_usd, call.cost_source) == (Decimal("0.0012345000"), "provider")
     assert call.price_context["web_searches"] == "3"
     assert call.source.endswith(" grpc")
-    assert (call.ttft_ms is not None) == streamed
+    assert (call.headers_ms, call.ttft_ms is not None) == (None, streamed)
 
 
 def test_one_answer(channel: Any, calls: list[Call]) -> None:

@@ -28,7 +28,7 @@ ASKED = json.dumps({"model": "gpt-5", "stream": True, "messages": []}).encode()
 EVENTS = {"content-type": "text/event-stream"}
 # Ids and the clock are the attempt's own.
 OWN = {"call_id", "trace_id", "span_id", "operation_id", "started_at", "received_at"}
-OWN |= {"duration_ms", "ttft_ms", "tpot_ms", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets"}
+OWN |= {"duration_ms", "headers_ms", "ttft_ms", "tpot_ms", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets"}
 
 
 def stream(words: list[str], usage: bool, ends: bool) -> bytes:
@@ -81,15 +81,18 @@ def test_later_is_the_same(words: list[str], usage: bool, ends: bool, cuts: list
     (first,), (second,) = at_once, watch.calls()
     assert told(first) == told(second)
     assert (first.ttft_ms is None) == (second.ttft_ms is None)
+    for call in (first, second):
+        assert call.headers_ms is not None and call.duration_ms is not None
+        assert 0 <= call.headers_ms <= min(call.duration_ms, call.ttft_ms or call.duration_ms)
 
 
 def test_stamps_are_those_of_the_pieces_not_of_the_reading(watches: list[Watch], monkeypatch: Any) -> None:
-    now = iter([*range(1_000_000_000, 1_040_000_000, 10_000_000), *[10**12] * 100])
+    now = iter([*range(1_000_000_000, 1_050_000_000, 10_000_000), *[10**12] * 100])
     monkeypatch.setattr(watching.time, "perf_counter_ns", lambda: next(now))
     answer = stream(["a", "b"], usage=False, ends=False)
     attempted(Observer(lambda _calls: None, defer=watches.append), answer, [answer.index(b"\n\n") + 2])
     (call,) = watches[0].calls()
-    assert (call.ttft_ms, call.itl_mean_ms, call.duration_ms) == (10.0, 10.0, 30.0)
+    assert (call.headers_ms, call.ttft_ms, call.itl_mean_ms, call.duration_ms) == (10.0, 20.0, 10.0, 40.0)
 
 
 def test_a_long_answer_is_read_as_it_passes(watches: list[Watch]) -> None:

@@ -27,7 +27,8 @@ from tachograph.wire import Exchange
 # What only the door knows: ids, stamps, latency, vantage, source; and what a reader without a clock says of that.
 BY_THE_DOOR = {
     *("call_id", "trace_id", "span_id", "parent_span_id", "operation_id", "started_at", "received_at"),
-    *("duration_ms", "ttft_ms", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets", "tpot_ms", "source"),
+    *("duration_ms", "headers_ms", "ttft_ms", "itl_mean_ms", "itl_p99_ms", "itl_max_ms", "itl_buckets", "tpot_ms"),
+    "source",
 }
 CLOCKLESS = {"started_at_missing", "buffered_stream", "clock_skew"}
 FRAMING = {"content-length", "transfer-encoding", "connection", "keep-alive", "trailer", "upgrade"}

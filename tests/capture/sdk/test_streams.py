@@ -79,6 +79,7 @@ def test_the_caller_gets_the_very_pieces(name: str, how: str, framing: str, deco
         assert [id(piece) for piece in seen.pieces if piece] == [id(piece) for piece in given.pieces if piece]
     (call,) = calls
     assert (call.outcome, call.input_tokens, call.output_tokens) == ("ok", 9, 4)
+    assert call.headers_ms is not None
     if call.streamed:
         assert call.chunks == 2 and call.ttft_ms is not None and call.duration_ms is not None
         assert 0 < call.ttft_ms <= call.duration_ms

@@ -118,6 +118,7 @@ def test_a_body_is_what_it_is_without_us_and_is_read_by_us(
         assert watched == WAYS[way](post(server.url + CHAT, preload_content=False))
     (call,) = calls
     assert (call.status, call.outcome, call.input_tokens, call.output_tokens) == (200, "ok", 9, 4)
+    assert call.headers_ms is not None
     assert call.streamed == ("document" not in framing)
     assert (call.response_model, call.finish_reason, call.flags) == (
         "gpt-5-mini-2025-08-07",
@@ -410,7 +411,7 @@ def test_an_error_of_the_callers_own_is_handed_on(asking: list[Call], chunked: b
         given = read(server.url + CHAT, UNASKED)
         assert len(server.asked) == 2
     assert given == expected or (isinstance(given, list) and b"".join(given) == b"".join(expected))
-    assert [(call.status, call.error_code) for call in asking] == [(400, "invalid_value")]
+    assert [(call.status, call.error_code, call.headers_ms) for call in asking] == [(400, "invalid_value", None)]
 
 
 def test_a_sifted_body_that_breaks(asking: list[Call]) -> None:

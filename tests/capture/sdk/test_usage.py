@@ -325,7 +325,7 @@ def test_another_refusal_is_the_callers(name: str, how: str, asking: Patches, ca
     with scripted((pieces[0], pieces[1])) as server:
         heard = hear(name, how, server.url + CHAT, STREAM)
         assert (heard.status, heard.body, type(heard.failure).__name__) == (400, pieces[1], "RemoteProtocolError")
-    assert [(call.status, call.outcome) for call in calls] == [(400, "error")] * 2
+    assert [(call.status, call.outcome, call.headers_ms) for call in calls] == [(400, "error", None)] * 2
 
 
 def test_a_long_refusal_passes_as_it_comes(asking: Patches, calls: list[Call]) -> None:

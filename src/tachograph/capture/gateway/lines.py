@@ -258,7 +258,9 @@ def _end(flags: set[str]) -> End:
 
 def _end_us(told: Mapping[str, Any]) -> int | None:
     exact, rough = _number(told.get("e")), _number(told.get("y"))
-    return exact if exact is not None or rough is None else rough * 1000
+    if exact is not None or rough is None:
+        return exact
+    return max(rough * 1000, _number(told.get("r")) or 0)  # whole milliseconds: the answer may have begun in the last
 
 
 def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -> dict[str, Any]:
@@ -271,7 +273,16 @@ def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -
     chunks = list(_chunks(kept, started_us))
     if not chunks and headers.get("content-encoding", "identity") != "identity":
         headers["content-encoding"], chunks = _UNREAD, [(None, b"\x01" * 32)]
-    return {"status": _number(told.get("s")), "headers": headers, "chunks": chunks}
+    headers_us = _headers_us(told, chunks)
+    return {"status": _number(told.get("s")), "headers": headers, "headers_us": headers_us, "chunks": chunks}
+
+
+def _headers_us(told: Mapping[str, Any], chunks: Sequence[tuple[int | None, bytes]]) -> int | None:
+    """Durations are taken by a clock that never steps, moments of chunks by the one on the wall, which is slowed and
+    hastened: what came after the headers is not told to have come before them.
+    """
+    came_us, first_us = _number(told.get("r")), chunks[0][0] if chunks else None
+    return came_us if came_us is None or first_us is None else min(came_us, first_us)
 
 
 def _chunks(kept: Mapping[str, str], started_us: int) -> Iterator[tuple[int | None, bytes]]:

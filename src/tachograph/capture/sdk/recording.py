@@ -47,6 +47,7 @@ ERROR_CHARS_MAX = 128
 _NOT_TOLD = {
     *("call_id", "span_id", "received_at", "vantage", "same_as", "source", "api", "total_tokens", "usage_basis"),
     *("usage_source", "price_id", "price_status", "itl_buckets", "tpot_ms", "flags", "usage_raw", "api_key_id"),
+    "headers_ms",  # there are none
 }
 # Short words -> the field of Call; `model` and `error` mean more than one.
 _SHORT: Mapping[str, str] = {**WORDS, "reasoning_tokens": "output_reasoning"}

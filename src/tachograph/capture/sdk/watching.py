@@ -153,6 +153,8 @@ class Watch:
     In place of `piece` a transport may keep a piece itself, in three lines and without a call: as long as `open` is not
     empty and `left` is above zero, `moments.append(time.perf_counter_ns())`, `pieces.append(data)` and `left` less
     `len(data) + PIECE_BYTES`. Once it is not above zero, `piece` reads what was kept.
+
+    `answered` is the moment of the headers, unless the transport has set `late`: it learnt of them some time after.
     """
 
     __slots__ = (
@@ -163,6 +165,7 @@ class Watch:
         "_end",
         "_ended_ns",
         "_headers",
+        "_headers_ns",
         "_hidden",
         "_observer",
         "_operation_id",
@@ -177,6 +180,7 @@ class Watch:
         "_transport",
         "asks",
         "held",
+        "late",
         "left",
         "moments",
         "open",
@@ -197,6 +201,8 @@ class Watch:
         self._hidden: Hidden | None = None
         self._status: int | None = None
         self._headers: Headers = {}
+        self._headers_ns: int | None = None  # when they came
+        self.late = False
         self.pieces: list[bytes] = []  # that are not read yet
         self.moments: list[int] = []  # when each came, in nanoseconds
         at_once = observer.defer is None or observer.price is not None or self._scope.totals  # somebody asks to know
@@ -242,9 +248,11 @@ class Watch:
     def answered(self, status: int, headers: Headers) -> None:
         """Status and headers have come."""
         try:
+            now_ns = time.perf_counter_ns()
             self._status, self._headers = status, headers
+            self._headers_ns = None if self.late else now_ns
             if status >= 400 and tried_again(status):  # by its head: clients try again before they let go of it
-                self._failed_at(time.perf_counter_ns())
+                self._failed_at(now_ns)
             self._redirected = status in _REDIRECTS and "location" in _seen(headers)
             if self.left <= 0:
                 self._reader = self._read()
@@ -325,6 +333,7 @@ class Watch:
     def _read(self) -> wire.Reader:
         """A reader that has read what was kept."""
         self._asked()
+        began_ns, headers_ns = self._began_ns, self._headers_ns
         reader = wire.Reader(
             self.request,
             wire.FORMATS,
@@ -332,9 +341,9 @@ class Watch:
             headers=_seen(self._headers),
             provider=self._provider,
             started_at=EPOCH + timedelta(microseconds=self._started_ns // 1000),
+            headers_us=None if headers_ns is None else (headers_ns - began_ns) // 1000,
         )
         pieces, moments, self.pieces, self.moments = self.pieces, self.moments, [], []
-        began_ns = self._began_ns
         reader.feed_all(pieces, [(at_ns - began_ns) // 1000 for at_ns in moments])
         return reader
 

@@ -103,6 +103,7 @@ def _refused(response: Any, body: bytes, watch: Watch) -> bool:
 
 def _handed_on(response: Any, body: bytes, watch: Watch, headers_of: Callable[[Any], dict[str, str]]) -> None:
     """Tell of an error that is the caller's own."""
+    watch.late = True
     watch.answered(response.status, headers_of(response))
     watch.piece(body)
     watch.complete()

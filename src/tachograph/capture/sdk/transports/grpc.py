@@ -94,6 +94,7 @@ class _Rpc:
         if not self.answered:
             self.answered = True
             kind = "application/x-ndjson" if self._streamed and status == 200 else "application/json"
+            self.watch.late = True  # this is a message: when the headers came gRPC does not tell
             self.watch.answered(status, {"content-type": kind})
         self.watch.piece(json.dumps(value, separators=(",", ":")).encode() + b"\n")
 

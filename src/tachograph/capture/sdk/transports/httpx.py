@@ -51,7 +51,7 @@ def _sync(package: ModuleType, patches: Patches, original: Any) -> Any:
                     early.close()
                     response = original(transport, request)
                 else:
-                    response.stream = early
+                    response.stream, watch.late = early, True
         except BaseException as failure:
             guard(watch.failed, failure)
             raise
@@ -83,7 +83,7 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
                     await early.aclose()
                     response = await original(transport, request)
                 else:
-                    response.stream = early
+                    response.stream, watch.late = early, True
         except BaseException as failure:
             guard(watch.failed, failure)
             raise

@@ -71,6 +71,7 @@ def _attempts(patches: Patches, tap: Tapping) -> Callable[[Any], Any]:
                         guard(setattr, connection, _TAP, watch)
                         response = original(pool, connection, method, url, *others, **named)
                     else:
+                        watch.late = True
                         guard(_seen, response)
             except BaseException as failure:
                 guard(_fell, watch, failure)
@@ -189,8 +190,9 @@ def _answered_here(response: Any, watch: Watch, tap: Tapping, guard: Guard) -> N
         tap(response, watch)
         _begun(response, guard)
         return
-    watch.answered(response.status, _lowered(response.headers))
     data = vars(response).get("_data")  # HTTP/2, which is read as a whole
+    watch.late = True
+    watch.answered(response.status, _lowered(response.headers))
     if isinstance(data, bytes):
         watch.piece(data)
         watch.complete()
