@@ -42,6 +42,8 @@ def test_each_row_says_from_when_until_when_and_what(book: PriceBook) -> None:
         "since": "2026-01-01",
         "until": "2026-12-01",
         "in_force": True,
+        "context": {},
+        "window": None,
         "rates": {
             "input_uncached": "1.00",
             "input_uncached above 1000 input tokens": "4.00",
@@ -51,6 +53,44 @@ def test_each_row_says_from_when_until_when_and_what(book: PriceBook) -> None:
         "source": "contract: price file",
     }
     assert (second["since"], second["until"], second["in_force"]) == ("2026-12-01", None, False)
+
+
+TIERS = """
+[[price]]
+provider = "acme"
+model = "two"
+source = "list"
+rates = { input = "2" }
+
+[[price]]
+provider = "acme"
+model = "two"
+source = "list"
+context = { service_tier = "flex" }
+rates = { input = "1" }
+
+[[price]]
+provider = "acme"
+model = "two"
+source = "list"
+hours = "16:30-00:30"
+rates = { input = "0.5" }
+"""
+CONTRACT = """
+[[price]]
+provider = "acme"
+model = "two"
+from = 2026-01-01
+rates = { input = "1.5" }
+"""
+
+
+@pytest.mark.parametrize(("told", "in_force"), [(TIERS, ["0.5", "1", "2"]), (TIERS + CONTRACT, ["1.5"])])
+def test_in_force_is_what_prices_the_calls_that_a_row_is_for(told: str, in_force: list[str]) -> None:
+    rows = dated(price_book(tomllib.loads(told)), "acme", "two", NOW)
+    assert sorted(row["rates"]["input_uncached"] for row in rows if row["in_force"]) == in_force
+    by_rate = {row["rates"]["input_uncached"]: (row["context"], row["window"]) for row in rows}
+    assert by_rate["1"] == ({"service_tier": "flex"}, None) and by_rate["0.5"] == ({}, "16:30-00:30")
 
 
 def test_a_model_is_found_by_any_of_its_names(book: PriceBook) -> None:

@@ -124,7 +124,12 @@ export interface PriceRow {
   model: string;
   since: string | null;
   until: string | null;
+  /** it prices a call of today that it is for */
   in_force: boolean;
+  /** words that the calls it is for have */
+  context: Record<string, string>;
+  /** hours of the day in UTC that it is for; null: all that no other row is for */
+  window: string | null;
   rates: Record<string, string>;
   source: string;
 }

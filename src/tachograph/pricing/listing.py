@@ -12,6 +12,7 @@ from typing import Any
 
 from tachograph.call import Call
 from tachograph.pricing.book import PriceBook
+from tachograph.pricing.lookup import choose
 from tachograph.pricing.rows import MILLION, RATES, PriceRow, Rate, Tiered
 
 _DAY_ONE = date.min
@@ -21,7 +22,7 @@ def dated(book: PriceBook, provider: str, model: str, now: datetime) -> list[dic
     """The rows for that provider and name (requested, responded or canonical), the latest first of each context."""
     rows = _rows(book, provider, model, now)
     rows.sort(key=lambda row: (row.context, str(row.window), row.source, row.valid_from or _DAY_ONE))
-    listed = [_listed(row, _until(row, rows), now.date()) for row in rows]
+    listed = [_listed(row, _until(row, rows), _in_force(row, rows, provider, now.date())) for row in rows]
     return sorted(listed, key=lambda row: (not row["in_force"], row["since"] or ""), reverse=False)
 
 
@@ -62,6 +63,12 @@ def _rows(book: PriceBook, provider: str, model: str, now: datetime) -> list[Pri
     return [row for row in book.rows if (row.provider, row.model) in holders]
 
 
+def _in_force(row: PriceRow, rows: list[PriceRow], provider: str, today: date) -> bool:
+    """Is it what prices a call of today that its words and hours are for? A contract goes before the list."""
+    whole, hours = choose(rows, provider, today, dict(row.context))
+    return any(other is row for other in (whole, *hours))
+
+
 def _until(row: PriceRow, rows: list[PriceRow]) -> date | None:
     """The first day of the next row for the same."""
     later = [
@@ -75,7 +82,7 @@ def _until(row: PriceRow, rows: list[PriceRow]) -> date | None:
     return min(later, default=None)
 
 
-def _listed(row: PriceRow, until: date | None, today: date) -> dict[str, Any]:
+def _listed(row: PriceRow, until: date | None, in_force: bool) -> dict[str, Any]:
     since = row.valid_from
     rates: dict[str, str] = {}
     for name, rate in row.rates.items():
@@ -86,7 +93,9 @@ def _listed(row: PriceRow, until: date | None, today: date) -> dict[str, Any]:
         "model": row.model,
         "since": since.isoformat() if since else None,
         "until": until.isoformat() if until else None,
-        "in_force": (since is None or since <= today) and (until is None or today < until),
+        "in_force": in_force,
+        "context": dict(row.context),
+        "window": f"{row.window[0]:%H:%M}-{row.window[1]:%H:%M}" if row.window else None,
         "rates": rates,
         "source": f"{row.source}: {row.origin}" if row.origin else row.source,
     }

@@ -81,7 +81,7 @@ class Lookup:
             for spelling in spellings(provider, name):
                 for model, rows in self._targets(provider, spelling, day, words):
                     canonical = canonical or model
-                    best, hours = _choose(rows, provider, day, words)
+                    best, hours = choose(rows, provider, day, words)
                     if best is None and not hours:
                         continue
                     names = (model.lower(), (requested or "").lower(), (responded or "").lower())
@@ -167,7 +167,7 @@ def _other_vendor(given: Sequence[str]) -> bool:
     return len({name.lower().partition("/")[0] for name in given if "/" in name}) > 1
 
 
-def _choose(rows: Iterable[PriceRow], provider: str, day: date, words: Words) -> tuple[PriceRow | None, list[PriceRow]]:
+def choose(rows: Iterable[PriceRow], provider: str, day: date, words: Words) -> tuple[PriceRow | None, list[PriceRow]]:
     """(the row of the day, rows of certain hours that outrank or accompany it)."""
     ranked = [
         (_rank(row, provider), row)

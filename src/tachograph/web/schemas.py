@@ -257,7 +257,13 @@ PRICES = _object(
                     "provider": _WORD,
                     "model": _WORD,
                     **_maybe({**_WORD, "format": "date"}, "since", "until"),
-                    "in_force": {"type": "boolean"},
+                    "in_force": {"type": "boolean", "description": "prices a call of today that it is for"},
+                    "context": {
+                        "type": "object",
+                        "additionalProperties": _WORD,
+                        "description": "words that the calls it is for must have, such as service_tier",
+                    },
+                    **_maybe({**_WORD, "description": "hours of the day in UTC, such as 16:30-00:30"}, "window"),
                     "rates": {
                         "type": "object",
                         "additionalProperties": _WORD,

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { ModelVersion } from "../types";
+import type { ModelVersion, PriceRow } from "../types";
 import { compared, enough, mood, spans } from "./ModelsComparison";
 import { fixOf } from "./ModelsFixes";
-import { named, partsOf, priceable, written } from "./ModelsRates";
+import { conditionOf, named, partsOf, priceable, ratesOf, stateOf, written } from "./ModelsRates";
 
 const AT = "2026-11-26T02:10:00Z";
 
@@ -78,7 +78,16 @@ test("the lines that price a model are those of the model that was called", () =
   expect(fixOf([], row)).toBeNull();
 });
 
-test("the usual rates come first", () => {
-  const row = (rates: Record<string, string>) => ({ price_id: "", provider: "", model: "", since: null, until: null, in_force: true, rates, source: "" });
-  expect(partsOf([row({ web_search: "10", output_visible: "8", input_uncached: "1" }), row({ cache_read: "0.1" })])).toEqual(["input_uncached", "cache_read", "output_visible", "web_search"]);
+const price = (over: Partial<PriceRow>): PriceRow => ({ price_id: "", provider: "", model: "", since: null, until: null, in_force: true, context: {}, window: null, rates: {}, source: "", ...over });
+
+test("the usual rates come first, those of larger requests with theirs", () => {
+  const row = price({ rates: { web_search: "10", output_visible: "8", "input_uncached above 200000 input tokens": "2", input_uncached: "1" } });
+  expect(partsOf([row, price({ rates: { cache_read: "0.1" } })])).toEqual(["input_uncached", "cache_read", "output_visible", "web_search"]);
+  expect(ratesOf(row, "input_uncached")).toEqual([{ above: 0, rate: "1" }, { above: 200_000, rate: "2" }]);
+});
+
+test("a row says which calls it is for, and what has become of it", () => {
+  expect(conditionOf(price({ context: { service_tier: "flex" }, window: "16:30-00:30" }))).toBe("service tier flex, 16:30-00:30 UTC");
+  const state = (over: Partial<PriceRow>) => stateOf(price({ in_force: false, ...over }), Date.parse(AT));
+  expect([stateOf(price({}), 0), state({ since: "2026-12-01" }), state({ until: "2026-11-01" }), state({})]).toEqual(["in force", "not yet", "past", "replaced"]);
 });

@@ -1,6 +1,7 @@
 // The price rows of one model, with the days on which each began and ended.
 import { type Answer, useAnswer } from "../answers";
 import { address } from "../api";
+import { count, exact } from "../format";
 import { Code } from "../parts/Code";
 import { Select } from "../parts/Choice";
 import { Answered, Panel } from "../parts/Panel";
@@ -9,7 +10,7 @@ import { choice, set } from "../place";
 import { day } from "../range";
 import type { Models, PriceRow, Prices as Answered_ } from "../types";
 import { PRICE_FILE } from "./ModelsUnpriced";
-import { type Named, named, partsOf, priceable, rateTitle, written } from "./ModelsRates";
+import { type Named, conditionOf, named, partsOf, priceable, rateTitle, ratesOf, special, stateOf, written } from "./ModelsRates";
 
 export function Prices({ models }: { models: Answer<Models> }) {
   const known = priceable(models.data?.models ?? []);
@@ -19,7 +20,7 @@ export function Prices({ models }: { models: Answer<Models> }) {
   const pick = chosen && <Select name="price" label="Model" options={options} otherwise={written(chosen)} onChoose={(value) => set({ price: value })} />;
   return (
     <div class="anchor" id="prices">
-      <Panel title="Prices" note="US dollars per million tokens; a call is priced by the row that was in force when it started" wide actions={pick}>
+      <Panel title="Prices" note="US dollars per million tokens; a call is priced by the row for it that was in force when it started" wide actions={pick}>
         {chosen ? (
           <Answered answer={answer} height={160} empty={(prices) => prices.rows.length === 0} nothing={<Unknown model={chosen} fix={answer.data?.fix ?? null} />}>
             {(prices) => <Table caption={`Prices of ${chosen.model} at ${chosen.provider}`} rows={prices.rows} rowKey={(row) => row.price_id} columns={columns(prices.rows)} rowClass={(row) => (row.in_force ? "in-force" : undefined)} />}
@@ -45,18 +46,47 @@ function Unknown({ model, fix }: { model: Named; fix: string | null }) {
 
 function columns(rows: PriceRow[]): Column<PriceRow>[] {
   return [
-    { key: "state", title: "state", cell: (row) => (row.in_force ? <span class="tag good">in force</span> : <span class="muted">{row.since && Date.parse(row.since) > Date.now() ? "not yet" : "past"}</span>) },
+    { key: "state", title: "state", cell: (row) => <State row={row} /> },
+    ...(rows.some(special) ? [{ key: "for", title: "for", cell: (row: PriceRow) => conditionOf(row) || <span class="muted">all other calls</span> }] : []),
     { key: "since", title: "from", cell: (row) => days(row.since, "since ever") },
     { key: "until", title: "to", cell: (row) => days(row.until, "open end") },
-    ...partsOf(rows).map<Column<PriceRow>>((part) => ({
-      key: part,
-      title: rateTitle(part),
-      number: true,
-      cell: (row) => (row.rates[part] === undefined ? <span class="muted">–</span> : `$${row.rates[part]}`),
-    })),
+    ...partsOf(rows).map<Column<PriceRow>>((part) => ({ key: part, title: rateTitle(part), number: true, cell: (row) => <Rates row={row} part={part} /> })),
     { key: "source", title: "from where", cell: (row) => <span class="muted">{row.source}</span> },
     { key: "price_id", title: "name of the row", cell: (row) => <code>{row.price_id}</code> },
   ];
+}
+
+const STATES: Record<string, string> = {
+  "not yet": "It begins later.",
+  past: "It has ended.",
+  replaced: "Another row goes before it for the same calls: a contract before the list, a provider's own before another's.",
+};
+
+function State({ row }: { row: PriceRow }) {
+  const state = stateOf(row, Date.now());
+  return state === "in force" ? (
+    <span class="tag good">in force</span>
+  ) : (
+    <span class="muted" title={STATES[state]}>
+      {state}
+    </span>
+  );
+}
+
+/** A rate, and below it those of larger requests. */
+function Rates({ row, part }: { row: PriceRow; part: string }) {
+  const steps = ratesOf(row, part);
+  if (!steps.length) return <span class="muted">–</span>;
+  return (
+    <>
+      {steps.map(({ above, rate }) => (
+        <div key={above} title={above ? `The whole request costs so much where its input is over ${exact(above)} tokens.` : undefined}>
+          ${rate}
+          {above > 0 && <span class="muted"> over {count(above)} in</span>}
+        </div>
+      ))}
+    </>
+  );
 }
 
 function days(when: string | null, otherwise: string): string {

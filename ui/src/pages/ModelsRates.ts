@@ -21,10 +21,40 @@ export function rateTitle(part: string): string {
   return TITLES[part] ?? part.replaceAll("_", " ");
 }
 
+const ABOVE = /^(.*) above (\d+) input tokens$/;
+
 /** The parts that any of the rows has a rate for, the usual ones first. */
 export function partsOf(rows: PriceRow[]): string[] {
   const place = (part: string) => (ORDER.includes(part) ? ORDER.indexOf(part) : ORDER.length);
-  return [...new Set(rows.flatMap((row) => Object.keys(row.rates)))].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+  const parts = rows.flatMap((row) => Object.keys(row.rates)).map((name) => ABOVE.exec(name)?.[1] ?? name);
+  return [...new Set(parts)].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+}
+
+/** The rates of a part by the size of the request: `above` so many input tokens, 0 for all. */
+export function ratesOf(row: PriceRow, part: string): { above: number; rate: string }[] {
+  const found = Object.entries(row.rates).flatMap(([name, rate]) => {
+    const above = ABOVE.exec(name);
+    return (above?.[1] ?? name) === part ? [{ above: Number(above?.[2] ?? 0), rate }] : [];
+  });
+  return found.sort((a, b) => a.above - b.above);
+}
+
+/** Is the row for some calls only? */
+export function special(row: PriceRow): boolean {
+  return conditionOf(row) !== "";
+}
+
+/** The calls that a row is for: "service tier flex", "processing batch, 16:30-00:30 UTC". */
+export function conditionOf(row: PriceRow): string {
+  const words = Object.entries(row.context).map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`);
+  return [...words, ...(row.window === null ? [] : [`${row.window} UTC`])].join(", ");
+}
+
+/** replaced: its days hold, and another row is for the same calls and goes before it. */
+export function stateOf(row: PriceRow, now: number): "in force" | "not yet" | "past" | "replaced" {
+  if (row.in_force) return "in force";
+  if (row.since !== null && Date.parse(row.since) > now) return "not yet";
+  return row.until !== null && Date.parse(row.until) <= now ? "past" : "replaced";
 }
 
 /** A provider and a model in one word of the address: a model's own name may hold a slash, a provider's does not. */
