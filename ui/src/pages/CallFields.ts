@@ -9,6 +9,7 @@ export interface FullCall extends Call {
   response_id: Text;
   request_id: Text;
   vantage: string;
+  headers_ms: Count;
   ttft_ms: Count;
   chunks: Count;
   itl_mean_ms: Count;

@@ -58,6 +58,7 @@ function Known({ call }: { call: FullCall }) {
   const received = Date.parse(call.received_at);
   const facts: [string, string | null][] = [
     ["Whole", call.duration_ms === null ? null : milliseconds(call.duration_ms)],
+    ["Headers", call.headers_ms === null ? null : milliseconds(call.headers_ms)],
     ["First content", call.ttft_ms === null ? null : milliseconds(call.ttft_ms)],
     ["Time per output token", call.tpot_ms === null ? null : milliseconds(call.tpot_ms)],
     ["Accepted here", `${clock(call.received_at)}${ended !== null && received >= ended ? `, ${milliseconds(received - ended)} after it ended` : ""}`],

@@ -7,11 +7,14 @@ export interface Stretch {
   /** milliseconds after the request was sent */
   from: number;
   to: number;
-  kind: "before" | "content" | "ending" | "stated";
+  kind: "headers" | "before" | "content" | "ending" | "stated";
   meaning: string;
 }
 
-type Timed = Pick<FullCall, "duration_ms" | "ttft_ms" | "chunks" | "itl_mean_ms" | "itl_buckets" | "server_ms" | "queue_ms" | "streamed" | "outcome">;
+type Timed = Pick<
+  FullCall,
+  "duration_ms" | "headers_ms" | "ttft_ms" | "chunks" | "itl_mean_ms" | "itl_buckets" | "server_ms" | "queue_ms" | "streamed" | "status" | "outcome"
+>;
 
 const ENDS: Record<string, string> = { error: "it failed", aborted: "the client left", truncated: "the stream broke off" };
 
@@ -32,20 +35,22 @@ export function lastContent({ ttft_ms: first, chunks, itl_mean_ms: mean, itl_buc
 
 export function stretches(call: Timed): Stretch[] {
   const { duration_ms: end, ttft_ms: first } = call;
+  const headers = call.headers_ms !== null && call.headers_ms <= (first ?? end ?? Infinity) ? call.headers_ms : null;
   const found: Stretch[] = [];
   const add = (title: string, from: number, to: number, kind: Stretch["kind"], meaning: string) => found.push({ title, from, to, kind, meaning });
   const over = ending(call.outcome);
+  if (headers !== null) add("Until the headers", 0, headers, "headers", "from the request to the headers of the answer");
+  const [since, from] = headers === null ? [0, "the request"] : [headers, "the headers"];
   if (first === null) {
-    if (end !== null) add(call.outcome === "ok" ? "Until the whole answer" : "Until it ended", 0, end, "before", `from the request to when ${over}`);
+    if (end !== null) add(call.outcome === "ok" ? "Until the whole answer" : "Until it ended", since, end, "before", `from ${from} to when ${over}`);
   } else {
     const last = lastContent(call);
-    add("Until the first content", 0, first, "before", "from the request to the first piece of content, visible or reasoning");
+    add("Until the first content", since, first, "before", `from ${from} to the first piece of content, visible or reasoning`);
     const pieces = call.chunks === null ? "content" : `${call.chunks} pieces of content`;
     if (last !== null && last > first) add("Content", first, last, "content", `${pieces}, from the first to the last`);
-    const since = last ?? first;
-    if (end !== null && end >= since) {
-      if (last === null) add("Content, until the end", since, end, "content", `${pieces}, until ${over}`);
-      else add("After the content", since, end, "ending", `from the last content to when ${over}`);
+    if (end !== null && end >= (last ?? first)) {
+      if (last === null) add("Content, until the end", first, end, "content", `${pieces}, until ${over}`);
+      else add("After the content", last, end, "ending", `from the last content to when ${over}`);
     }
   }
   if (call.queue_ms !== null) add("In a queue, as stated", 0, call.queue_ms, "stated", "told by the provider: how long, not when");
@@ -55,11 +60,13 @@ export function stretches(call: Timed): Stretch[] {
 
 /** What cannot be drawn, in sentences. */
 export function missing(call: Timed): string[] {
-  const said = ["When the headers came, and events before the first content, are not kept of a call."];
+  const said: string[] = [];
+  if (call.headers_ms === null && call.status !== null) said.push("Nobody recorded when its headers came.");
   if (call.duration_ms === null) said.push("Nobody recorded how long it took.");
   if (!call.streamed) said.push("It was not streamed, so there is no first token and there are no gaps.");
   else if (call.ttft_ms === null) said.push("Nobody recorded when its first content came.");
-  else if (lastContent(call) === null) said.push("Not every gap is known, so it cannot be said when the last content came.");
+  else said.push("Events before the first content are not kept.");
+  if (call.ttft_ms !== null && lastContent(call) === null) said.push("Not every gap is known, so it cannot be said when the last content came.");
   const unsaid = [call.server_ms === null ? "how long it worked" : "", call.queue_ms === null ? "how long the request waited" : ""].filter(Boolean);
   if (unsaid.length) said.push(`The provider did not say ${unsaid.join(" nor ")}.`);
   return said;
