@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { FLAGS, sentence } from "./CallFlags";
-import { partTitle, partsOf } from "./CallParts";
+import { part } from "../words";
+import { partsOf } from "./CallParts";
 import { around, traceAddress } from "./CallWays";
 
 const nothing = {
@@ -22,8 +23,8 @@ describe("the tokens", () => {
     expect(found.untold).toHaveLength(6);
   });
   test("what is paid for has a name, also where nobody gave it one", () => {
-    expect(partTitle("cache_read")).toBe("cache read");
-    expect(partTitle("web_search")).toBe("web search");
+    expect(part("cache_read")).toBe("cache read");
+    expect(part("web_search")).toBe("web search");
   });
 });
 

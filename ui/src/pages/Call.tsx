@@ -10,6 +10,7 @@ import { Answered, Panel } from "../parts/Panel";
 import { href, place } from "../place";
 import { ago, moment, zoneName } from "../range";
 import type { OneCall } from "../types";
+import { inline } from "../words";
 import { CallCost } from "./CallCost";
 import { CallIds, CallLimits, CallModel, CallOdd, CallWho } from "./CallFacts";
 import type { Explanation, FullCall } from "./CallFields";
@@ -90,11 +91,11 @@ function Whole({ found }: { found: OneCall }) {
 function Head({ call }: { call: FullCall }) {
   const named = call.request_model ?? call.response_model;
   const figures: [string, string][] = [
-    ["duration", milliseconds(call.duration_ms)],
-    ...(call.streamed ? ([["first content", milliseconds(call.ttft_ms)]] as [string, string][]) : []),
-    ["tokens in", exact(call.input_tokens)],
-    ["tokens out", (call.usage_source === "estimated" ? "≈" : "") + exact(call.output_tokens)],
-    ["cost", call.cost_usd === null ? "not known" : money(Number(call.cost_usd))],
+    [inline("duration_ms"), milliseconds(call.duration_ms)],
+    ...(call.streamed ? ([[inline("ttft_ms"), milliseconds(call.ttft_ms)]] as [string, string][]) : []),
+    [inline("input_tokens"), exact(call.input_tokens)],
+    [inline("output_tokens"), (call.usage_source === "estimated" ? "≈" : "") + exact(call.output_tokens)],
+    [inline("cost_usd"), call.cost_usd === null ? "not known" : money(Number(call.cost_usd))],
   ];
   return (
     <section class="panel wide call-head" aria-label="In short">

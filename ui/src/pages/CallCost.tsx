@@ -2,8 +2,8 @@
 import { exact, money } from "../format";
 import { Panel } from "../parts/Panel";
 import { href } from "../place";
+import { part } from "../words";
 import type { Explanation, FullCall, Line, Row } from "./CallFields";
-import { partTitle } from "./CallParts";
 
 const PER: Record<number, string> = { 1: "each", 1000: "per 1,000", 1_000_000: "per million" };
 const SOURCES: Record<string, string> = {
@@ -65,7 +65,7 @@ function Products({ facts }: { facts: Explanation }) {
           {facts.lines.map((line, index) => (
             <tr key={index}>
               <td>
-                {partTitle(line.part)}
+                {part(line.part)}
                 {several && <span class="muted"> · {line.model}</span>}
               </td>
               <td class="number">
@@ -93,7 +93,7 @@ function Rate({ line }: { line: Line }) {
   return (
     <>
       ${line.rate_usd} <span class="muted">{PER[line.per] ?? `per ${exact(line.per)}`}</span>
-      {line.rate_of !== line.part && <span class="muted"> (rate of {partTitle(line.rate_of)})</span>}
+      {line.rate_of !== line.part && <span class="muted"> (rate of {part(line.rate_of)})</span>}
       {line.multipliers.map(({ name, factor }) => (
         <span key={name}>
           {" "}

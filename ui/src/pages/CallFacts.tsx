@@ -5,6 +5,7 @@ import { exact, labelled, milliseconds, share } from "../format";
 import { Copy } from "../parts/Code";
 import { Panel } from "../parts/Panel";
 import { href } from "../place";
+import { inline, title } from "../words";
 import { type FullCall, told } from "./CallFields";
 import { sentence } from "./CallFlags";
 import { TraceLink } from "./CallTrace";
@@ -16,19 +17,19 @@ function narrowed(name: string, value: string): string {
 
 interface FactsProperties {
   call: FullCall;
-  /** field, what it is called, whether its value leads to calls with the same */
-  fields: [string, string, boolean][];
+  /** field, and whether its value leads to calls with the same */
+  fields: [string, boolean][];
 }
 
 function Facts({ call, fields }: FactsProperties) {
   const known = fields.filter(([field]) => told(call, field) !== null);
-  const unknown = fields.filter(([field]) => told(call, field) === null).map(([, title]) => title);
+  const unknown = fields.filter(([field]) => told(call, field) === null).map(([field]) => inline(field));
   return (
     <>
       <dl class="facts">
-        {known.map(([field, title, leads]) => (
+        {known.map(([field, leads]) => (
           <>
-            <dt>{title}</dt>
+            <dt>{title(field)}</dt>
             <dd>{leads ? <a href={narrowed(field, told(call, field) ?? "")}>{told(call, field)}</a> : told(call, field)}</dd>
           </>
         ))}
@@ -40,21 +41,21 @@ function Facts({ call, fields }: FactsProperties) {
 
 export function CallWho({ call }: { call: FullCall }) {
   const fields: FactsProperties["fields"] = [
-    ["team", "Team", true],
-    ["project", "Project", true],
-    ["feature", "Feature", true],
-    ["customer", "Customer", true],
-    ["user_id", "User", true],
-    ["service", "Service", true],
-    ["environment", "Environment", true],
-    ["region", "Region", true],
-    ["conversation_id", "Conversation", true],
-    ["api_key_id", "API key (hashed)", true],
-    ["prompt_name", "Prompt", true],
-    ["prompt_version", "Prompt version", true],
-    ["prompt_hash", "Prompt hash", true],
-    ["experiment", "Experiment", true],
-    ["arm", "Arm", true],
+    ["team", true],
+    ["project", true],
+    ["feature", true],
+    ["customer", true],
+    ["user_id", true],
+    ["service", true],
+    ["environment", true],
+    ["region", true],
+    ["conversation_id", true],
+    ["api_key_id", true],
+    ["prompt_name", true],
+    ["prompt_version", true],
+    ["prompt_hash", true],
+    ["experiment", true],
+    ["arm", true],
   ];
   const tags = Object.entries(call.tags);
   return (
@@ -78,18 +79,18 @@ export function CallWho({ call }: { call: FullCall }) {
 
 export function CallModel({ call }: { call: FullCall }) {
   const fields: FactsProperties["fields"] = [
-    ["request_model", "Requested", true],
-    ["response_model", "Answered by", true],
-    ["model", "Priced and grouped as", true],
-    ["provider", "Provider", true],
-    ["vendor", "Made by", true],
-    ["operation", "Operation", true],
-    ["api", "Read as", true],
-    ["service_tier", "Service tier", true],
-    ["finish_reason", "Ended with", true],
-    ["tool_calls", "Tool calls", false],
-    ["max_output_tokens", "Most output tokens", false],
-    ["temperature", "Temperature", false],
+    ["request_model", true],
+    ["response_model", true],
+    ["model", true],
+    ["provider", true],
+    ["vendor", true],
+    ["operation", true],
+    ["api", true],
+    ["service_tier", true],
+    ["finish_reason", true],
+    ["tool_calls", false],
+    ["max_output_tokens", false],
+    ["temperature", false],
   ];
   return (
     <Panel title="Model and answer">

@@ -1,4 +1,5 @@
 // The tokens of one call as parts that add up to the whole, what is counted within them, and what nobody told.
+import { part } from "../words";
 import type { FullCall } from "./CallFields";
 
 export interface Part {
@@ -12,14 +13,14 @@ export interface Part {
 
 type Name = "input_uncached" | "cache_read" | "cache_write_5m" | "cache_write_1h" | "cache_write_other" | "output_visible" | "output_reasoning";
 
-export const PARTS: [Name, Part["side"], string][] = [
-  ["input_uncached", "input", "uncached input"],
-  ["cache_read", "input", "cache read"],
-  ["cache_write_5m", "input", "cache write, 5 minutes"],
-  ["cache_write_1h", "input", "cache write, 1 hour"],
-  ["cache_write_other", "input", "cache write, lifetime unknown"],
-  ["output_visible", "output", "visible output"],
-  ["output_reasoning", "output", "reasoning"],
+const PARTS: [Name, Part["side"]][] = [
+  ["input_uncached", "input"],
+  ["cache_read", "input"],
+  ["cache_write_5m", "input"],
+  ["cache_write_1h", "input"],
+  ["cache_write_other", "input"],
+  ["output_visible", "output"],
+  ["output_reasoning", "output"],
 ];
 
 const WITHIN = [
@@ -40,19 +41,14 @@ export interface Parts {
 
 export function partsOf(call: Pick<FullCall, Name | (typeof WITHIN)[number][0]>): Parts {
   const total = PARTS.reduce((sum, [name]) => sum + (call[name] ?? 0), 0);
-  const parts = PARTS.flatMap(([name, side, title]): Part[] => {
+  const parts = PARTS.flatMap(([name, side]): Part[] => {
     const tokens = call[name];
-    return tokens === null ? [] : [{ name, title, side, tokens, share: total ? tokens / total : 0 }];
+    return tokens === null ? [] : [{ name, title: part(name), side, tokens, share: total ? tokens / total : 0 }];
   });
   return {
     parts,
     total,
     within: WITHIN.flatMap(([name, title]) => (call[name] === null ? [] : [{ title, tokens: call[name] }])),
-    untold: PARTS.filter(([name]) => call[name] === null).map(([, , title]) => title),
+    untold: PARTS.filter(([name]) => call[name] === null).map(([name]) => part(name)),
   };
-}
-
-/** A part or another thing that is paid for, in words. */
-export function partTitle(name: string): string {
-  return PARTS.find(([known]) => known === name)?.[2] ?? name.replaceAll("_", " ");
 }

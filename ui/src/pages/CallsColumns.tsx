@@ -6,6 +6,7 @@ import { usePopover } from "../parts/popover";
 import { choice, set } from "../place";
 import { clock, day, moment } from "../range";
 import type { Call } from "../types";
+import { inline } from "../words";
 import { sentence } from "./CallFlags";
 import { differing } from "./CallsList";
 
@@ -22,49 +23,49 @@ export interface CallColumn {
 
 const by = (name: string) => (call: Call): [string, string | null] => [name, (call[name] as string | null | undefined) ?? null];
 
-function dimension(key: string, title: string, width: number): CallColumn {
-  return { key, title, width, narrows: by(key), cell: (call) => labelled(call[key] as string | null) };
+function dimension(key: string, width: number): CallColumn {
+  return { key, title: inline(key), width, narrows: by(key), cell: (call) => labelled(call[key] as string | null) };
 }
 
-function figure(key: string, title: string, width: number, shown: (value: number | null) => string, meaning?: string): CallColumn {
-  return { key, title, width, number: true, cell: (call) => shown((call[key] as number | null) ?? null), ...(meaning ? { meaning } : {}) };
+function figure(key: string, width: number, shown: (value: number | null) => string, meaning?: string): CallColumn {
+  return { key, title: inline(key), width, number: true, cell: (call) => shown((call[key] as number | null) ?? null), ...(meaning ? { meaning } : {}) };
 }
 
 export const COLUMNS: CallColumn[] = [
   { key: "time", title: "time", width: 136, meaning: "when the request was sent", cell: (call) => when(call.started_at) },
-  dimension("provider", "provider", 90),
+  dimension("provider", 90),
   {
-    ...{ key: "model", title: "model", width: 240, meaning: "as requested → as answered, where they differ" },
+    ...{ key: "model", title: inline("model"), width: 240, meaning: "as requested → as answered, where they differ" },
     narrows: (call) => (call.request_model === null ? by("response_model")(call) : by("request_model")(call)),
     cell: models,
   },
-  dimension("operation", "operation", 84),
+  dimension("operation", 84),
   {
-    ...{ key: "outcome", title: "outcome", width: 112 },
+    ...{ key: "outcome", title: inline("outcome"), width: 106 },
     narrows: (call) => (call.error_type ? by("error_type")(call) : by("outcome")(call)),
     cell: (call) => (call.outcome === "ok" ? <span class="muted">ok</span> : <span class={`tag ${mood(call.outcome)}`}>{call.error_type ?? call.outcome}</span>),
   },
-  { key: "duration", title: "duration", width: 120, number: true, meaning: "to the last byte; in the bar, dark: until the first content", cell: lasting },
-  { key: "in", title: "tokens in", width: 74, number: true, cell: (call) => tokens(call, "input_tokens") },
-  { key: "out", title: "out", meaning: "output tokens", width: 60, number: true, cell: (call) => tokens(call, "output_tokens") },
-  { key: "cost", title: "cost", width: 76, number: true, cell: cost },
-  dimension("team", "team", 84),
-  { key: "flags", title: "flags", width: 96, meaning: "what was odd about it", cell: flags },
-  figure("ttft_ms", "first token", 96, milliseconds, "to the first content of a stream"),
-  figure("itl_mean_ms", "between tokens", 108, milliseconds, "mean gap between pieces of content"),
-  figure("cache_read", "cache read", 90, count, "input tokens that came from a cache"),
-  figure("output_reasoning", "reasoning", 90, count, "output tokens spent on reasoning"),
-  figure("status", "HTTP", 64, (value) => (value === null ? UNKNOWN : String(value)), "status of the answer"),
-  { key: "attempt", title: "attempt", width: 72, number: true, meaning: "1 for the first", cell: (call) => call.attempt + 1 },
-  dimension("service", "service", 130),
-  dimension("environment", "environment", 112),
-  dimension("project", "project", 116),
-  dimension("feature", "feature", 116),
-  dimension("customer", "customer", 126),
-  dimension("user_id", "user", 126),
-  dimension("api_key_id", "API key", 110),
-  dimension("vantage", "seen by", 90),
-  dimension("source", "recorded by", 170),
+  { key: "duration", title: inline("duration_ms"), width: 120, number: true, meaning: "to the last byte; in the bar, dark: until the first content", cell: lasting },
+  { key: "in", title: inline("input_tokens"), width: 76, number: true, cell: (call) => tokens(call, "input_tokens") },
+  { key: "out", title: inline("output_tokens"), width: 82, number: true, cell: (call) => tokens(call, "output_tokens") },
+  { key: "cost", title: inline("cost_usd"), width: 80, number: true, cell: cost },
+  dimension("team", 84),
+  { key: "flags", title: inline("flags"), width: 80, meaning: "what was odd about it", cell: flags },
+  figure("ttft_ms", 96, milliseconds, "to the first content of a stream"),
+  figure("itl_mean_ms", 150, milliseconds, "mean gap between pieces of content"),
+  figure("cache_read", 90, count, "input tokens that came from a cache"),
+  figure("output_reasoning", 90, count, "output tokens spent on reasoning"),
+  figure("status", 64, (value) => (value === null ? UNKNOWN : String(value)), "status of the answer"),
+  { key: "attempt", title: inline("attempt"), width: 72, number: true, meaning: "1 for the first", cell: (call) => call.attempt + 1 },
+  dimension("service", 130),
+  dimension("environment", 112),
+  dimension("project", 116),
+  dimension("feature", 116),
+  dimension("customer", 126),
+  dimension("user_id", 126),
+  dimension("api_key_id", 110),
+  dimension("vantage", 90),
+  dimension("source", 170),
 ];
 
 const WIDE = ["time", "provider", "model", "operation", "outcome", "duration", "in", "out", "cost", "team", "flags"];

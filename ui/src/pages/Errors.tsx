@@ -11,6 +11,7 @@ import { href } from "../place";
 import { before, current, step } from "../range";
 import "../style/errors.css";
 import type { Series, Value } from "../types";
+import { title } from "../words";
 import { Ended } from "./ErrorsEnded";
 import { Headroom } from "./ErrorsHeadroom";
 import { Hit } from "./ErrorsHit";
@@ -83,10 +84,10 @@ function State({ now, was, kinds, kindsBefore }: StateProperties) {
     <Answered answer={now} height={110} empty={(series) => !series.rows[0]?.["calls"]}>
       {() => (
         <div class="figures">
-          <Figure title="Error rate" unit="1" {...both("error_rate")} more="bad" beside={earlier ? `before ${share(of(earlier, "error_rate"))}` : ""} meaning="errors by calls" />
-          <Figure title="Errors" unit="calls" {...both("errors")} more="bad" beside={`of ${exact(of(now.data, "calls"))} calls`} />
+          <Figure title={title("error_rate")} unit="1" {...both("error_rate")} more="bad" beside={earlier ? `before ${share(of(earlier, "error_rate"))}` : ""} meaning="errors by calls" />
+          <Figure title={title("errors")} unit="calls" {...both("errors")} more="bad" beside={`of ${exact(of(now.data, "calls"))} calls`} />
           <Figure title="Rate limited" unit="calls" value={limited ? limits(limited) : null} {...(limitedBefore ? { was: limits(limitedBefore) } : {})} more="bad" beside="refused by a limit" />
-          <Figure title="Retries" unit="calls" value={of(retries.data, "retries")} {...(retriedBefore ? { was: of(retriedBefore, "retries") } : {})} course={drawn(retriesLine, 0)} more="bad" beside="after a first attempt" />
+          <Figure title={title("retries")} unit="calls" value={of(retries.data, "retries")} {...(retriedBefore ? { was: of(retriedBefore, "retries") } : {})} course={drawn(retriesLine, 0)} more="bad" beside="after a first attempt" />
         </div>
       )}
     </Answered>

@@ -8,6 +8,7 @@ import { Table } from "../parts/Table";
 import { href } from "../place";
 import { before, current } from "../range";
 import type { SeriesRow, Value } from "../types";
+import { inline } from "../words";
 import { outcomeMeaning } from "./ErrorsWords";
 
 const NAMES = ["truncated", "aborted"];
@@ -73,10 +74,10 @@ function Outcomes({ lines }: { lines: Line[] }) {
             </>
           ),
         },
-        { key: "calls", title: "calls", number: true, cell: (line) => <b>{exact(line.calls)}</b> },
+        { key: "calls", title: inline("calls"), number: true, cell: (line) => <b>{exact(line.calls)}</b> },
         { key: "before", title: "before", number: true, meaning: before(current()).title, cell: (line) => <span class="muted">{exact(line.before)}</span> },
-        { key: "tokens", title: "tokens made", number: true, cell: (line) => count(line.is["output_tokens"] as Value) },
-        { key: "cost", title: "cost", number: true, cell: (line) => money(line.is["cost_usd"] as Value) },
+        { key: "tokens", title: inline("output_tokens"), number: true, cell: (line) => count(line.is["output_tokens"] as Value) },
+        { key: "cost", title: inline("cost_usd"), number: true, cell: (line) => money(line.is["cost_usd"] as Value) },
       ]}
     />
   );

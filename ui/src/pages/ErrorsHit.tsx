@@ -2,12 +2,7 @@
 import { choice } from "../place";
 import { Rates } from "./ErrorsWhose";
 
-const WHO = [
-  { value: "team", title: "Team" },
-  { value: "service", title: "Service" },
-  { value: "feature", title: "Feature" },
-  { value: "customer", title: "Customer" },
-];
+const WHO = ["team", "service", "feature", "customer"];
 
 export function Hit() {
   return <Rates by={choice("hit", "team")} name="hit" title="Who is hit" options={WHO} otherwise="team" />;

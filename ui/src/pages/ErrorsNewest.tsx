@@ -7,6 +7,7 @@ import { type Column, Table } from "../parts/Table";
 import { href } from "../place";
 import { ago, current, moment } from "../range";
 import type { Call, CallPage } from "../types";
+import { inline } from "../words";
 import { Filtering } from "./ErrorsFiltering";
 import { GOOD } from "./ErrorsOverTime";
 import { fault } from "./ErrorsWords";
@@ -40,14 +41,14 @@ const COLUMNS: Column<Call>[] = [
       </a>
     ),
   },
-  { key: "type", title: "kind", cell: (call) => <Filtering name="error_type" value={call.error_type} shown={fault(call.error_type).title} /> },
-  { key: "status", title: "status", number: true, cell: (call) => (call.status === null ? <span class="muted">none</span> : <Filtering name="status" value={String(call.status)} />) },
-  { key: "code", title: "provider's word", cell: (call) => (call.error_code ? <code>{call.error_code}</code> : <span class="muted">–</span>) },
-  { key: "provider", title: "provider", cell: (call) => <Filtering name="provider" value={call.provider} /> },
-  { key: "model", title: "model", cell: (call) => <Filtering name="model" value={call.model} shown={labelled(call.model ?? call.request_model)} /> },
-  { key: "team", title: "team", cell: (call) => <Filtering name="team" value={(call["team"] as string) ?? ""} /> },
-  { key: "service", title: "service", cell: (call) => <Filtering name="service" value={(call["service"] as string) ?? ""} /> },
-  { key: "attempt", title: "attempt", number: true, cell: (call) => (call.attempt === 0 ? <span class="muted">first</span> : `retry ${call.attempt}`) },
-  { key: "retry", title: "wait asked for", number: true, meaning: "how long the provider asked to wait before the next try", cell: (call) => milliseconds(call["retry_after_ms"] as number | null) },
+  { key: "type", title: inline("error_type"), cell: (call) => <Filtering name="error_type" value={call.error_type} shown={fault(call.error_type).title} /> },
+  { key: "status", title: inline("status"), number: true, cell: (call) => (call.status === null ? <span class="muted">none</span> : <Filtering name="status" value={String(call.status)} />) },
+  { key: "code", title: inline("error_code"), cell: (call) => (call.error_code ? <code>{call.error_code}</code> : <span class="muted">–</span>) },
+  { key: "provider", title: inline("provider"), cell: (call) => <Filtering name="provider" value={call.provider} /> },
+  { key: "model", title: inline("model"), cell: (call) => <Filtering name="model" value={call.model} shown={labelled(call.model ?? call.request_model)} /> },
+  { key: "team", title: inline("team"), cell: (call) => <Filtering name="team" value={(call["team"] as string) ?? ""} /> },
+  { key: "service", title: inline("service"), cell: (call) => <Filtering name="service" value={(call["service"] as string) ?? ""} /> },
+  { key: "attempt", title: inline("attempt"), number: true, cell: (call) => (call.attempt === 0 ? <span class="muted">first</span> : `retry ${call.attempt}`) },
+  { key: "retry", title: inline("retry_after_ms"), number: true, meaning: "how long the provider asked to wait before the next try", cell: (call) => milliseconds(call["retry_after_ms"] as number | null) },
   { key: "duration", title: "failed after", number: true, cell: (call) => milliseconds(call.duration_ms) },
 ];

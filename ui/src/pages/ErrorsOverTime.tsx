@@ -12,15 +12,11 @@ import { narrow } from "../parts/Filters";
 import { Answered, Panel } from "../parts/Panel";
 import { choice } from "../place";
 import { before, current, step } from "../range";
+import { choices, inline, title } from "../words";
 import { together } from "./ErrorsCounts";
 import { shownAs } from "./ErrorsWords";
 
-export const SPLITS = [
-  { value: "error_type", title: "Kind" },
-  { value: "provider", title: "Provider" },
-  { value: "model", title: "Model" },
-  { value: "response_model", title: "Version" },
-];
+export const SPLITS = choices(["error_type", "provider", "model", "response_model"]);
 export const GOOD = <p class="nothing good">No errors in this range.</p>;
 
 export function Course({ failed }: { failed: string[] }) {
@@ -49,13 +45,13 @@ function Count({ failed }: { failed: string[] }) {
   const lines = useMemo(() => (answer.data ? ofLabels(answer.data, "errors") : null), [answer.data]);
   const names = lines?.names ?? [];
   const shown = useMemo(() => (lines ? { ...lines, names: lines.names.map((name) => shownAs(answer.data?.by[0] ?? "", name)) } : null), [lines]);
-  const pick = (title: string) => {
-    const name = names[shown?.names.indexOf(title) ?? -1];
+  const pick = (line: string) => {
+    const name = names[shown?.names.indexOf(line) ?? -1];
     if (name !== undefined && name !== OTHERS) narrow(by, unlabelled(name));
   };
   return (
     <Answered answer={answer} height={260} empty={(series) => series.rows.length === 0} nothing={GOOD}>
-      {(series) => shown && <TimeChart lines={shown} unit="calls" title={`Errors by ${series.by.join()}`} stacked marks={marks} onPick={pick} />}
+      {(series) => shown && <TimeChart lines={shown} unit="calls" title={`Errors by ${series.by.map(inline).join()}`} stacked marks={marks} onPick={pick} />}
     </Answered>
   );
 }
@@ -73,7 +69,7 @@ function Rate() {
   }, [is.data, was.data, was.stale]);
   return (
     <Answered answer={is} height={260} empty={(series) => series.rows.length === 0}>
-      {() => lines && <TimeChart lines={lines} unit="1" title="Error rate" marks={marks} />}
+      {() => lines && <TimeChart lines={lines} unit="1" title={title("error_rate")} marks={marks} />}
     </Answered>
   );
 }

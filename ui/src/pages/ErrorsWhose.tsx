@@ -7,6 +7,7 @@ import { type Column, Table } from "../parts/Table";
 import { choice } from "../place";
 import { before, current } from "../range";
 import type { Series } from "../types";
+import { choices, inline } from "../words";
 import { type Failing, failing, points } from "./ErrorsCounts";
 import { Filtering } from "./ErrorsFiltering";
 import { GOOD } from "./ErrorsOverTime";
@@ -18,7 +19,7 @@ export function Kinds({ is, was, calls }: { is: Answer<Series>; was: Answer<Seri
   const columns: Column<Failing>[] = [
     {
       key: "value",
-      title: "kind",
+      title: inline("error_type"),
       value: (row) => fault(row.value).title,
       cell: (row) => (
         <>
@@ -28,7 +29,7 @@ export function Kinds({ is, was, calls }: { is: Answer<Series>; was: Answer<Seri
       ),
     },
     { key: "at", title: "to mend at", value: (row) => fault(row.value).at, cell: (row) => <span class="nowrap">{fault(row.value).at}</span> },
-    { key: "errors", title: "errors", number: true, value: (row) => row.errors, cell: (row) => <b>{exact(row.errors)}</b> },
+    { key: "errors", title: inline("errors"), number: true, value: (row) => row.errors, cell: (row) => <b>{exact(row.errors)}</b> },
     { key: "share", title: "of all errors", number: true, value: (row) => row.share, bar: (row) => row.share, cell: (row) => <span>{share(row.share)}</span> },
     { key: "of_calls", title: "of calls", number: true, value: (row) => row.errors, cell: (row) => share(all ? row.errors / all : null) },
     { key: "before", title: "before", number: true, meaning: before(current()).title, value: (row) => row.errorsBefore, cell: (row) => <Before row={row} known={was.data !== null && !was.stale} /> },
@@ -52,15 +53,10 @@ function Before({ row, known: is }: { row: Failing; known: boolean }) {
   return <span class={worse ? "bad" : "muted"}>{exact(row.errorsBefore)}</span>;
 }
 
-const PLACES = [
-  { value: "provider", title: "Provider" },
-  { value: "model", title: "Model" },
-  { value: "response_model", title: "Version" },
-  { value: "api_key_id", title: "Key" },
-];
+const PLACES = ["provider", "model", "response_model", "api_key_id"];
 
 /** Errors and error rate by a dimension that successes have too. */
-export function Rates({ by, title, name, options, otherwise }: { by: string; title: string; name: string; options: { value: string; title: string }[]; otherwise: string }) {
+export function Rates({ by, title, name, options, otherwise }: { by: string; title: string; name: string; options: string[]; otherwise: string }) {
   const question = { measure: ["errors", "calls", "error_rate"], by: [by], limit: 500, order: "-errors" };
   const is = useSeries(question);
   const was = useSeries({ ...question, range: before(current()) });
@@ -71,19 +67,19 @@ export function Rates({ by, title, name, options, otherwise }: { by: string; tit
   const columns: Column<Failing>[] = [
     {
       key: "value",
-      title: options.find((each) => each.value === by)?.title.toLowerCase() ?? by,
+      title: inline(by),
       value: (row) => row.value,
       cell: (row) => <Filtering name={by} value={row.value} />,
     },
-    { key: "errors", title: "errors", number: true, value: (row) => row.errors, cell: (row) => <b>{exact(row.errors)}</b> },
-    { key: "calls", title: "calls", number: true, value: (row) => row.calls, cell: (row) => count(row.calls) },
-    { key: "rate", title: "error rate", number: true, value: (row) => row.rate, bar: (row) => (most ? (row.rate ?? 0) / most : 0), cell: (row) => <span>{share(row.rate)}</span> },
+    { key: "errors", title: inline("errors"), number: true, value: (row) => row.errors, cell: (row) => <b>{exact(row.errors)}</b> },
+    { key: "calls", title: inline("calls"), number: true, value: (row) => row.calls, cell: (row) => count(row.calls) },
+    { key: "rate", title: inline("error_rate"), number: true, value: (row) => row.rate, bar: (row) => (most ? (row.rate ?? 0) / most : 0), cell: (row) => <span>{share(row.rate)}</span> },
     { key: "moved", title: "change", number: true, meaning: `of the rate, against ${before(current()).title}`, value: (row) => (row.rate ?? 0) - (row.rateBefore ?? 0), cell: (row) => <Moved row={row} /> },
   ];
   return (
-    <Panel title={title} actions={<Tabs name={name} label={title} options={options} otherwise={otherwise} />}>
+    <Panel title={title} actions={<Tabs name={name} label={title} options={choices(options)} otherwise={otherwise} />}>
       <Answered answer={is} height={200} empty={(series) => fits && failing(series, null, by).length === 0} nothing={GOOD}>
-        {() => <Table caption={`${title}: errors by ${by}`} rows={rows} rowKey={(row) => String(row.value)} rowsMax={8} order={`${name}_order`} orderOtherwise="-errors" columns={columns} />}
+        {() => <Table caption={`${title}: errors by ${inline(by)}`} rows={rows} rowKey={(row) => String(row.value)} rowsMax={8} order={`${name}_order`} orderOtherwise="-errors" columns={columns} />}
       </Answered>
     </Panel>
   );

@@ -17,7 +17,7 @@ import { Answered, Panel } from "../parts/Panel";
 import { choice, set } from "../place";
 import { current, step } from "../range";
 import type { Heat as HeatAnswer, Series, Vocabulary } from "../types";
-import { listed, title } from "../words";
+import { choices, inline, listed, title } from "../words";
 import { FAMILIES, LINES_MAX, ROWS_MAX, addsUp, dimensionsOf, heatOf, labelOf, measuresOf, narrowedToTop, wide } from "./ExploreQuestion";
 import { ExploreTable } from "./ExploreTable";
 
@@ -47,7 +47,7 @@ export function Explore() {
         <Controls vocabulary={vocabulary.data} chosen={chosen} by={by} />
         {heat ? <HeatPanel of={heatOf(chosen)} /> : <Course question={question} measures={measures} by={by} totals={totals.data} />}
         <Panel
-          title={`${FAMILIES[chosen]?.title ?? measures.map(title).join(", ")}${by.length ? ` by ${by.join(" and ")}` : ""}`}
+          title={`${FAMILIES[chosen]?.title ?? measures.map(title).join(", ")}${by.length ? ` by ${by.map(inline).join(" and ")}` : ""}`}
           wide
           actions={
             <>
@@ -85,7 +85,7 @@ function Controls({ vocabulary, chosen, by }: ControlsProperties) {
   ];
   if (!measures.some((each) => each.value === chosen)) measures.unshift({ value: chosen, title: measuresOf(chosen).map(title).join(", ") });
   const tags = by.filter((each) => each.includes("."));
-  const dimensions = [...(vocabulary?.dimensions.map((each) => each.name) ?? by), ...tags].map((value) => ({ value, title: value }));
+  const dimensions = choices([...(vocabulary?.dimensions.map((each) => each.name) ?? by), ...tags]);
   const none = { value: NONE, title: "nothing" };
   const choose = (place: number, value: string) => {
     const next = [...by];
@@ -204,7 +204,7 @@ function HeatPanel({ of }: { of: string }) {
   const holder = useRef<HTMLDivElement>(null);
   const url = address("heat", { of, since: range.since, until: range.until, step: `${step(range, 120)}s`, where: filters() });
   const answer = useAnswer<HeatAnswer>(url, range.live);
-  const name = title(of.replace("_ms", "_p50_ms")).replace(" p50", "");
+  const name = title(of);
   return (
     <Panel title={`${name} over time`} note={of === "itl_ms" ? "how many gaps were how long" : "how many calls took how long"} wide actions={<Picture holder={holder} name={name} words="" />}>
       <div ref={holder}>

@@ -5,7 +5,7 @@ import { narrow } from "../parts/Filters";
 import { type Column, Table } from "../parts/Table";
 import { before, current } from "../range";
 import type { Series, SeriesRow, Value } from "../types";
-import { title } from "../words";
+import { inline, title } from "../words";
 import { ROWS_MAX, addsUp, keyOf } from "./ExploreQuestion";
 
 interface Properties {
@@ -23,7 +23,7 @@ export function ExploreTable({ series, question, measures, by }: Properties) {
   return (
     <>
       <Table
-        caption={`${measures.map(title).join(", ")} by ${by.join(" and ") || "nothing"}`}
+        caption={`${measures.map(title).join(", ")} by ${by.map(inline).join(" and ") || "nothing"}`}
         order="order"
         orderOtherwise={`-${measures[0] ?? ""}`}
         rows={series.rows}
@@ -41,7 +41,7 @@ export function ExploreTable({ series, question, measures, by }: Properties) {
 function labels(by: string[]): Column<SeriesRow>[] {
   return by.map((name) => ({
     key: name,
-    title: name,
+    title: title(name),
     value: (row) => row[name] as string | null,
     cell: (row) => (
       <button type="button" class="cellgo" title="Narrow the page to it" onClick={() => narrow(name, (row[name] as string | null) ?? null)}>

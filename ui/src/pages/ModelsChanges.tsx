@@ -12,6 +12,7 @@ import { Table } from "../parts/Table";
 import { choice, href } from "../place";
 import { type Range, current, moment, step } from "../range";
 import type { Models, Series, VersionChange } from "../types";
+import { choices } from "../words";
 import { COMPARED, type Compared, compared, enough, keyOf, mood, spans } from "./ModelsComparison";
 
 const SPANS = [
@@ -134,13 +135,7 @@ function Sides({ lines, changed, seconds }: { lines: Compared[]; changed: Versio
   );
 }
 
-const COURSES = [
-  { value: "duration_p95_ms", title: "Latency p95" },
-  { value: "ttft_p95_ms", title: "First token p95" },
-  { value: "cost_per_call_usd", title: "Cost per call" },
-  { value: "error_rate", title: "Error rate" },
-  { value: "calls", title: "Calls" },
-];
+const COURSES = choices(["duration_p95_ms", "ttft_p95_ms", "cost_per_call_usd", "error_rate", "calls"]);
 
 interface CourseProperties {
   changed: VersionChange;

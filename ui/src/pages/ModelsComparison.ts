@@ -1,6 +1,7 @@
 // What a change of version did: the calls of the version before, up to the change, against those of the version after.
 import { change } from "../format";
 import type { SeriesRow, Value, VersionChange } from "../types";
+import { inline } from "../words";
 
 export const COMPARED = [
   "calls",
@@ -48,17 +49,17 @@ export interface Compared {
   more: "bad" | "good" | "neither";
 }
 
-const LINES: [string, string, string, Compared["more"]][] = [
-  ["calls", "calls", "calls", "neither"],
-  ["error_rate", "error rate", "1", "bad"],
-  ["duration_p50_ms", "latency p50", "ms", "bad"],
-  ["duration_p95_ms", "latency p95", "ms", "bad"],
-  ["ttft_p95_ms", "first token p95", "ms", "bad"],
-  ["itl_p95_ms", "between tokens p95", "ms", "bad"],
-  ["output_per_call", "output tokens per call", "tokens", "neither"],
-  ["cost_per_call_usd", "cost per call", "USD", "bad"],
-  ["cost_per_1k_tokens_usd", "cost per 1,000 tokens", "USD", "bad"],
-  ["cache_hit_rate", "cache hit rate", "1", "good"],
+const LINES: [string, string, Compared["more"]][] = [
+  ["calls", "calls", "neither"],
+  ["error_rate", "1", "bad"],
+  ["duration_p50_ms", "ms", "bad"],
+  ["duration_p95_ms", "ms", "bad"],
+  ["ttft_p95_ms", "ms", "bad"],
+  ["itl_p95_ms", "ms", "bad"],
+  ["output_per_call", "tokens", "neither"],
+  ["cost_per_call_usd", "USD", "bad"],
+  ["cost_per_1k_tokens_usd", "USD", "bad"],
+  ["cache_hit_rate", "1", "good"],
 ];
 
 function figure(row: SeriesRow | undefined, name: string): Value {
@@ -68,9 +69,9 @@ function figure(row: SeriesRow | undefined, name: string): Value {
 }
 
 export function compared(before: SeriesRow | undefined, after: SeriesRow | undefined): Compared[] {
-  return LINES.map(([name, title, unit, more]) => {
+  return LINES.map(([name, unit, more]) => {
     const [was, is] = [figure(before, name), figure(after, name)];
-    return { name, title, unit, more, before: was, after: is, moved: change(is, was) };
+    return { name, title: inline(name), unit, more, before: was, after: is, moved: change(is, was) };
   }).filter((line) => line.before !== null || line.after !== null);
 }
 

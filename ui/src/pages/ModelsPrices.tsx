@@ -9,8 +9,9 @@ import { type Column, Table } from "../parts/Table";
 import { choice, set } from "../place";
 import { day } from "../range";
 import type { Models, PriceRow, Prices as Answered_ } from "../types";
+import { part } from "../words";
 import { PRICE_FILE } from "./ModelsUnpriced";
-import { type Named, conditionOf, named, partsOf, priceable, rateTitle, ratesOf, special, stateOf, written } from "./ModelsRates";
+import { type Named, conditionOf, named, partsOf, priceable, ratesOf, special, stateOf, written } from "./ModelsRates";
 
 export function Prices({ models }: { models: Answer<Models> }) {
   const known = priceable(models.data?.models ?? []);
@@ -50,7 +51,7 @@ function columns(rows: PriceRow[]): Column<PriceRow>[] {
     ...(rows.some(special) ? [{ key: "for", title: "for", cell: (row: PriceRow) => conditionOf(row) || <span class="muted">all other calls</span> }] : []),
     { key: "since", title: "from", cell: (row) => days(row.since, "since ever") },
     { key: "until", title: "to", cell: (row) => days(row.until, "open end") },
-    ...partsOf(rows).map<Column<PriceRow>>((part) => ({ key: part, title: rateTitle(part), number: true, cell: (row) => <Rates row={row} part={part} /> })),
+    ...partsOf(rows).map<Column<PriceRow>>((name) => ({ key: name, title: part(name), number: true, cell: (row) => <Rates row={row} of={name} /> })),
     { key: "source", title: "from where", cell: (row) => <span class="muted">{row.source}</span> },
     { key: "price_id", title: "name of the row", cell: (row) => <code>{row.price_id}</code> },
   ];
@@ -74,8 +75,8 @@ function State({ row }: { row: PriceRow }) {
 }
 
 /** A rate, and below it those of larger requests. */
-function Rates({ row, part }: { row: PriceRow; part: string }) {
-  const steps = ratesOf(row, part);
+function Rates({ row, of }: { row: PriceRow; of: string }) {
+  const steps = ratesOf(row, of);
   if (!steps.length) return <span class="muted">–</span>;
   return (
     <>

@@ -1,4 +1,4 @@
-// Words and order for the rates of a price row, and the names of models that may have one.
+// What the rates of a price row are for, their order of a price row, and the names of models that may have one.
 import type { ModelVersion, PriceRow } from "../types";
 
 export interface Named {
@@ -6,21 +6,7 @@ export interface Named {
   model: string;
 }
 
-const TITLES: Record<string, string> = {
-  input_uncached: "input",
-  cache_read: "cache read",
-  cache_write_5m: "cache write, 5 min",
-  cache_write_1h: "cache write, 1 h",
-  cache_write_other: "cache write",
-  output_visible: "output",
-  output_reasoning: "reasoning",
-};
-const ORDER = Object.keys(TITLES);
-
-export function rateTitle(part: string): string {
-  return TITLES[part] ?? part.replaceAll("_", " ");
-}
-
+const ORDER = ["input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_other", "output_visible", "output_reasoning"];
 const ABOVE = /^(.*) above (\d+) input tokens$/;
 
 /** The parts that any of the rows has a rate for, the usual ones first. */

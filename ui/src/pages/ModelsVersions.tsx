@@ -7,6 +7,7 @@ import { type Column, Table } from "../parts/Table";
 import { set } from "../place";
 import { ago, moment } from "../range";
 import type { Models, ModelVersion } from "../types";
+import { inline } from "../words";
 
 export function Versions({ models }: { models: Answer<Models> }) {
   const found = models.data?.models ?? [];
@@ -67,21 +68,21 @@ function columns(rows: ModelVersion[]): Column<ModelVersion>[] {
   const total = rows.reduce((sum, row) => sum + row.calls, 0);
   const of = (row: ModelVersion) => (total ? row.calls / total : 0);
   return [
-    { key: "provider", title: "provider", value: (row) => row.provider, cell: (row) => <Name name="provider" value={row.provider} /> },
-    { key: "request_model", title: "requested", value: (row) => row.request_model, cell: (row) => <Name name="request_model" value={row.request_model} /> },
+    { key: "provider", title: inline("provider"), value: (row) => row.provider, cell: (row) => <Name name="provider" value={row.provider} /> },
+    { key: "request_model", title: inline("request_model"), value: (row) => row.request_model, cell: (row) => <Name name="request_model" value={row.request_model} /> },
     {
       key: "response_model",
-      title: "answered by",
+      title: inline("response_model"),
       meaning: "the version that the answer names",
       value: (row) => row.response_model,
       cell: (row) => (row.response_model === null ? <span class="muted" title="The answer does not name its version">not said</span> : <Name name="response_model" value={row.response_model} />),
     },
-    { key: "model", title: "counted as", meaning: "the canonical name, by which it is priced and grouped", value: (row) => row.model, cell: (row) => <Name name="model" value={row.model} /> },
-    { key: "calls", title: "calls", number: true, value: (row) => row.calls, cell: (row) => <span title={exact(row.calls)}>{count(row.calls)}</span> },
+    { key: "model", title: inline("model"), meaning: "the canonical name, by which it is priced and grouped", value: (row) => row.model, cell: (row) => <Name name="model" value={row.model} /> },
+    { key: "calls", title: inline("calls"), number: true, value: (row) => row.calls, cell: (row) => <span title={exact(row.calls)}>{count(row.calls)}</span> },
     { key: "share", title: "of all calls", number: true, value: of, bar: of, cell: (row) => share(of(row)) },
     {
       key: "cost_usd",
-      title: "cost",
+      title: inline("cost_usd"),
       number: true,
       value: (row) => row.cost_usd,
       cell: (row) => <span title={`${exact(row.priced_calls)} of ${exact(row.calls)} calls have a known cost`}>{money(row.cost_usd)}</span>,

@@ -8,6 +8,7 @@ import { Answered, Panel } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { choice } from "../place";
 import { before, current } from "../range";
+import { choices, inline } from "../words";
 import { type Mover, moved } from "./Moves";
 
 const DIMENSIONS = ["team", "model", "response_model", "provider", "service", "feature", "customer", "project", "environment", "operation", "user_id", "prompt_name", "prompt_version"];
@@ -20,7 +21,7 @@ export function Movers() {
   const question = { measure: ["cost_usd"], by: [by], limit: ROWS };
   const is = useSeries(question);
   const was = useSeries({ ...question, range: before(range) });
-  const options = DIMENSIONS.map((value) => ({ value, title: value }));
+  const options = choices(DIMENSIONS);
   return (
     <Panel title="What changed" note={`cost against ${before(range).title}`} actions={<Select name="movers" label="by" options={options} otherwise={OTHERWISE} />}>
       <Answered answer={is} height={250} empty={(series) => series.rows.length === 0}>
@@ -47,12 +48,12 @@ function Sum({ movers, by }: { movers: Mover[]; by: string }) {
         )}
       </p>
       <Table
-        caption={`Change of cost by ${by}`}
+        caption={`Change of cost by ${inline(by)}`}
         rows={movers}
         rowsMax={6}
         rowKey={(mover) => String(mover.value)}
         columns={[
-          { key: "name", title: by, cell: (mover) => <button type="button" class="cellgo" title="Narrow the page to it" onClick={() => narrow(by, mover.value)}>{mover.name}</button> },
+          { key: "name", title: inline(by), cell: (mover) => <button type="button" class="cellgo" title="Narrow the page to it" onClick={() => narrow(by, mover.value)}>{mover.name}</button> },
           { key: "was", title: "before", number: true, cell: (mover) => money(mover.was) },
           { key: "is", title: "now", number: true, cell: (mover) => money(mover.is) },
           {

@@ -15,6 +15,7 @@ import { Answered, Panel } from "../parts/Panel";
 import { choice, href } from "../place";
 import { before, current, step } from "../range";
 import type { Series, SeriesRow, Value } from "../types";
+import { choices, inline, title } from "../words";
 import { Events } from "./Events";
 import { Movers } from "./Movers";
 import { Versions } from "./Versions";
@@ -83,14 +84,14 @@ function Figures({ is, was, course }: FiguresProperties) {
   const both = (name: string) => ({ value: value(is, name), ...(was === undefined ? {} : { was: value(was, name) ?? null }) });
   return (
     <div class="figures">
-      <Figure title="Cost" unit="USD" {...both("cost_usd")} course={line("cost_usd")} more="bad" href={href("/explore", { measure: "cost_usd", by: "model" })} meaning="of the calls whose price is known" />
-      <Figure title="Calls" unit="calls" {...both("calls")} course={line("calls")} href={href("/calls")} />
-      <Figure title="Tokens per minute" unit="tokens/min" {...both("tokens_per_minute")} course={line("tokens_per_minute")} href={href("/explore", { measure: "tokens_per_minute", by: "model" })} beside={`${inUnit(value(is, "total_tokens"), "tokens")} in all`} />
-      <Figure title="Error rate" unit="1" {...both("error_rate")} course={line("error_rate")} more="bad" href={href("/errors")} />
-      <Figure title="Latency p95" unit="ms" {...both("duration_p95_ms")} course={line("duration_p95_ms")} more="bad" href={href("/explore", { measure: "duration_p95_ms", by: "model" })} beside={`p50 ${milliseconds(value(is, "duration_p50_ms"))} · p99 ${milliseconds(value(is, "duration_p99_ms"))}`} meaning="to the last byte" />
-      <Figure title="First token p95" unit="ms" {...both("ttft_p95_ms")} course={line("ttft_p95_ms")} more="bad" href={href("/explore", { measure: "ttft_p95_ms", by: "model" })} beside={`p50 ${milliseconds(value(is, "ttft_p50_ms"))}`} meaning="to the first content of a stream (TTFT)" />
-      <Figure title="Between tokens p95" unit="ms" {...both("itl_p95_ms")} course={line("itl_p95_ms")} more="bad" href={href("/explore", { measure: "itl_p95_ms", by: "model" })} beside={`p50 ${milliseconds(value(is, "itl_p50_ms"))}`} meaning="gaps between content events, over all gaps of all streams" />
-      <Figure title="Cache hit rate" unit="1" {...both("cache_hit_rate")} course={line("cache_hit_rate")} more="good" href={href("/explore", { measure: "cache_hit_rate", by: "model" })} meaning="input tokens read from a cache, of calls that say so" />
+      <Figure title={title("cost_usd")} unit="USD" {...both("cost_usd")} course={line("cost_usd")} more="bad" href={href("/explore", { measure: "cost_usd", by: "model" })} meaning="of the calls whose price is known" />
+      <Figure title={title("calls")} unit="calls" {...both("calls")} course={line("calls")} href={href("/calls")} />
+      <Figure title={title("tokens_per_minute")} unit="tokens/min" {...both("tokens_per_minute")} course={line("tokens_per_minute")} href={href("/explore", { measure: "tokens_per_minute", by: "model" })} beside={`${inUnit(value(is, "total_tokens"), "tokens")} in all`} />
+      <Figure title={title("error_rate")} unit="1" {...both("error_rate")} course={line("error_rate")} more="bad" href={href("/errors")} />
+      <Figure title={title("duration_p95_ms")} unit="ms" {...both("duration_p95_ms")} course={line("duration_p95_ms")} more="bad" href={href("/explore", { measure: "duration_p95_ms", by: "model" })} beside={`p50 ${milliseconds(value(is, "duration_p50_ms"))} · p99 ${milliseconds(value(is, "duration_p99_ms"))}`} meaning="to the last byte" />
+      <Figure title={title("ttft_p95_ms")} unit="ms" {...both("ttft_p95_ms")} course={line("ttft_p95_ms")} more="bad" href={href("/explore", { measure: "ttft_p95_ms", by: "model" })} beside={`p50 ${milliseconds(value(is, "ttft_p50_ms"))}`} meaning="to the first content of a stream (TTFT)" />
+      <Figure title={title("itl_p95_ms")} unit="ms" {...both("itl_p95_ms")} course={line("itl_p95_ms")} more="bad" href={href("/explore", { measure: "itl_p95_ms", by: "model" })} beside={`p50 ${milliseconds(value(is, "itl_p50_ms"))}`} meaning="gaps between content events, over all gaps of all streams" />
+      <Figure title={title("cache_hit_rate")} unit="1" {...both("cache_hit_rate")} course={line("cache_hit_rate")} more="good" href={href("/explore", { measure: "cache_hit_rate", by: "model" })} meaning="input tokens read from a cache, of calls that say so" />
     </div>
   );
 }
@@ -114,12 +115,7 @@ function Trust({ is }: { is: SeriesRow | undefined }) {
   );
 }
 
-const SPLITS = [
-  { value: "model", title: "Model" },
-  { value: "response_model", title: "Version" },
-  { value: "provider", title: "Provider" },
-  { value: "team", title: "Team" },
-];
+const SPLITS = choices(["model", "response_model", "provider", "team"]);
 
 function Spending({ marks }: { marks: Mark[] }) {
   const range = current();
@@ -128,9 +124,9 @@ function Spending({ marks }: { marks: Mark[] }) {
   const lines = useMemo(() => (answer.data ? ofLabels(answer.data, "cost_usd") : null), [answer.data]);
   const perHour = answer.data?.step_seconds ? `each point: ${words(answer.data.step_seconds)}` : "";
   return (
-    <Panel title="Cost" note={perHour} actions={<Tabs name="split" label="Cost by" options={SPLITS} otherwise="model" />}>
+    <Panel title={title("cost_usd")} note={perHour} actions={<Tabs name="split" label="Cost by" options={SPLITS} otherwise="model" />}>
       <Answered answer={answer} height={250} empty={(series) => series.rows.length === 0}>
-        {() => lines && <TimeChart lines={lines} unit="USD" title={`Cost by ${by}`} stacked marks={marks} onPick={(name) => name !== OTHERS && narrow(by, unlabelled(name))} />}
+        {() => lines && <TimeChart lines={lines} unit="USD" title={`${title("cost_usd")} by ${inline(by)}`} stacked marks={marks} onPick={(name) => name !== OTHERS && narrow(by, unlabelled(name))} />}
       </Answered>
     </Panel>
   );
@@ -138,7 +134,7 @@ function Spending({ marks }: { marks: Mark[] }) {
 
 function Latency({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
   const names = ["duration_p99_ms", "duration_p95_ms", "duration_p50_ms", "ttft_p95_ms"];
-  const lines = useMemo(() => (course.data ? ofMeasures(course.data, names, ["p99", "p95", "p50", "first token p95"]) : null), [course.data]);
+  const lines = useMemo(() => (course.data ? ofMeasures(course.data, names, names.map(title)) : null), [course.data]);
   return (
     <Panel title="Latency" note="to the last byte">
       <Answered answer={course} height={250} empty={(series) => series.rows.length === 0}>
@@ -151,18 +147,18 @@ function Latency({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
 function Traffic({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
   const range = current();
   const failed = useSeriesWhere({ measure: ["errors"], by: ["error_type"], step: step(range) }, narrowedTo("outcome", "error"));
-  const tokens = useMemo(() => (course.data ? ofMeasures(course.data, ["tokens_per_minute"], ["tokens per minute"]) : null), [course.data]);
+  const tokens = useMemo(() => (course.data ? ofMeasures(course.data, ["tokens_per_minute"], [title("tokens_per_minute")]) : null), [course.data]);
   const errors = useMemo(() => (failed.data ? ofLabels(failed.data, "errors") : null), [failed.data]);
   const shown = choice("traffic", "tokens");
   const options = [
-    { value: "tokens", title: "Tokens per minute" },
-    { value: "errors", title: "Errors" },
+    { value: "tokens", title: title("tokens_per_minute") },
+    { value: "errors", title: title("errors") },
   ];
   return (
     <Panel title="Traffic" actions={<Tabs name="traffic" label="Traffic shown" options={options} otherwise="tokens" />}>
       {shown === "tokens" ? (
         <Answered answer={course} height={250} empty={(series) => series.rows.length === 0}>
-          {() => tokens && <TimeChart lines={tokens} unit="tokens/min" title="Tokens per minute" marks={marks} />}
+          {() => tokens && <TimeChart lines={tokens} unit="tokens/min" title={title("tokens_per_minute")} marks={marks} />}
         </Answered>
       ) : (
         <Answered answer={failed} height={250} empty={(series) => series.rows.length === 0} nothing={<p class="nothing good">No errors in this range.</p>}>

@@ -2,6 +2,7 @@
 import { type Label, read } from "../conditions";
 import { change } from "../format";
 import type { Series, SeriesRow, Value } from "../types";
+import { choices, inline } from "../words";
 
 export interface Level {
   value: string;
@@ -10,13 +11,7 @@ export interface Level {
   word: string;
 }
 
-export const LEVELS: Level[] = [
-  { value: "team", title: "Team", word: "team" },
-  { value: "project", title: "Project", word: "project" },
-  { value: "feature", title: "Feature", word: "feature" },
-  { value: "customer", title: "Customer", word: "customer" },
-  { value: "user_id", title: "User", word: "user" },
-];
+export const LEVELS: Level[] = choices(["team", "project", "feature", "customer", "user_id"]).map((each) => ({ ...each, word: inline(each.value) }));
 
 export const MEASURES = ["cost_usd", "calls", "total_tokens", "error_rate", "cost_per_call_usd"];
 

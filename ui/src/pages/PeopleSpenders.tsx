@@ -9,6 +9,7 @@ import { type Column, Table } from "../parts/Table";
 import { choice, set } from "../place";
 import { before, current } from "../range";
 import type { Value } from "../types";
+import { inline } from "../words";
 import { LEVELS, MEASURES, type Spent, crumbs, level, next, spent } from "./PeopleLevels";
 
 const ROWS_MAX = 1000;
@@ -58,9 +59,9 @@ function choose(name: string, value: string | null): void {
 }
 
 function columns(labels: string[]): Column<Spent>[] {
-  const figure = (key: string, title: string, said: (value: Value) => string, meaning = ""): Column<Spent> => ({
+  const figure = (key: string, said: (value: Value) => string, meaning = ""): Column<Spent> => ({
     key,
-    title,
+    title: inline(key),
     number: true,
     ...(meaning ? { meaning } : {}),
     value: (row) => row.is[key] as Value,
@@ -77,7 +78,7 @@ function columns(labels: string[]): Column<Spent>[] {
         </button>
       ),
     })),
-    { key: "cost_usd", title: "cost", number: true, value: (row) => row.cost, cell: (row) => <b>{money(row.cost)}</b> },
+    { key: "cost_usd", title: inline("cost_usd"), number: true, value: (row) => row.cost, cell: (row) => <b>{money(row.cost)}</b> },
     { key: "share", title: "of the cost", number: true, value: (row) => row.share, bar: (row) => row.share ?? 0, cell: (row) => <span>{share(row.share)}</span> },
     {
       key: "moved",
@@ -87,10 +88,10 @@ function columns(labels: string[]): Column<Spent>[] {
       value: (row) => row.moved,
       cell: (row) => <Moved row={row} />,
     },
-    { ...figure("calls", "calls", count), cell: (row) => <span title={exact(row.is["calls"] as Value)}>{count(row.is["calls"] as Value)}</span> },
-    figure("total_tokens", "tokens", count),
-    figure("cost_per_call_usd", "cost per call", money, "of the calls whose cost is known"),
-    figure("error_rate", "errors", share),
+    { ...figure("calls", count), cell: (row) => <span title={exact(row.is["calls"] as Value)}>{count(row.is["calls"] as Value)}</span> },
+    figure("total_tokens", count),
+    figure("cost_per_call_usd", money, "of the calls whose cost is known"),
+    figure("error_rate", share),
   ];
 }
 

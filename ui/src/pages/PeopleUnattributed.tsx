@@ -8,14 +8,10 @@ import { Answered, Panel } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { choice, href } from "../place";
 import type { SeriesRow, Value } from "../types";
+import { choices, inline } from "../words";
 import type { Level } from "./PeopleLevels";
 
-const ORIGINS = [
-  { value: "service", title: "Service" },
-  { value: "source", title: "Recorded by" },
-  { value: "api", title: "API" },
-  { value: "model", title: "Model" },
-];
+const ORIGINS = choices(["service", "source", "api", "model"]);
 const WARN = 0.05;
 
 export function Unattributed({ by }: { by: Level }) {
@@ -85,16 +81,16 @@ function Origins({ by, where, total }: { by: Level; where: string[]; total: numb
             columns={[
               {
                 key: "name",
-                title: ORIGINS.find((each) => each.value === origin)?.title.toLowerCase() ?? origin,
+                title: inline(origin),
                 cell: (row) => (
                   <button type="button" class="cellgo" title="Narrow the page to it" onClick={() => narrow(origin, (row[origin] as string | null) ?? null)}>
                     {labelled((row[origin] as string | null) ?? null)}
                   </button>
                 ),
               },
-              { key: "calls", title: "calls", number: true, cell: (row) => exact(row["calls"] as Value) },
+              { key: "calls", title: inline("calls"), number: true, cell: (row) => exact(row["calls"] as Value) },
               { key: "share", title: "of them", number: true, bar: (row) => (total ? Number(row["calls"]) / total : 0), cell: (row) => <span>{share(total ? Number(row["calls"]) / total : null)}</span> },
-              { key: "cost", title: "cost", number: true, cell: (row) => money(row["cost_usd"] as Value) },
+              { key: "cost", title: inline("cost_usd"), number: true, cell: (row) => money(row["cost_usd"] as Value) },
             ]}
           />
         )}

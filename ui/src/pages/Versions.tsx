@@ -8,12 +8,9 @@ import { type Column, Table } from "../parts/Table";
 import { choice } from "../place";
 import { before, current } from "../range";
 import type { SeriesRow, Value } from "../types";
+import { choices, inline } from "../words";
 
-const GROUPS = [
-  { value: "provider", title: "Provider" },
-  { value: "request_model", title: "Requested model" },
-  { value: "response_model", title: "Version that answered" },
-];
+const GROUPS = choices(["provider", "request_model", "response_model"]);
 const MEASURES = ["cost_usd", "calls", "total_tokens", "error_rate", "duration_p50_ms", "duration_p95_ms", "ttft_p95_ms", "cache_hit_rate"];
 
 export function Versions() {
@@ -36,11 +33,11 @@ export function Versions() {
 function columns(labels: string[], rows: SeriesRow[], before_: (row: SeriesRow) => SeriesRow | undefined): Column<SeriesRow>[] {
   const of = (row: SeriesRow | undefined, name: string) => (row?.[name] as Value | undefined) ?? null;
   const most = rows.reduce((size, row) => Math.max(size, of(row, "cost_usd") ?? 0), 0);
-  const figure = (key: string, title: string, shown: (value: Value) => string): Column<SeriesRow> => ({ key, title, number: true, value: (row) => of(row, key), cell: (row) => shown(of(row, key)) });
+  const figure = (key: string, shown: (value: Value) => string): Column<SeriesRow> => ({ key, title: inline(key), number: true, value: (row) => of(row, key), cell: (row) => shown(of(row, key)) });
   return [
     ...labels.map<Column<SeriesRow>>((label) => ({
       key: label,
-      title: label.replace("_", " "),
+      title: inline(label),
       value: (row) => row[label] as string | null,
       cell: (row) => (
         <button type="button" class="cellgo" title="Narrow the page to it" onClick={() => narrow(label, (row[label] as string | null) ?? null)}>
@@ -48,7 +45,7 @@ function columns(labels: string[], rows: SeriesRow[], before_: (row: SeriesRow) 
         </button>
       ),
     })),
-    { ...figure("cost_usd", "cost", money), bar: (row) => (most ? (of(row, "cost_usd") ?? 0) / most : 0) },
+    { ...figure("cost_usd", money), bar: (row) => (most ? (of(row, "cost_usd") ?? 0) / most : 0) },
     {
       key: "moved",
       title: "change",
@@ -57,12 +54,12 @@ function columns(labels: string[], rows: SeriesRow[], before_: (row: SeriesRow) 
       value: (row) => change(of(row, "cost_usd"), of(before_(row), "cost_usd")),
       cell: (row) => <span class="muted">{before_(row) ? signed(change(of(row, "cost_usd"), of(before_(row), "cost_usd"))) : "new"}</span>,
     },
-    figure("calls", "calls", count),
-    figure("total_tokens", "tokens", count),
-    figure("error_rate", "errors", share),
-    figure("duration_p50_ms", "p50", milliseconds),
-    figure("duration_p95_ms", "p95", milliseconds),
-    figure("ttft_p95_ms", "first token p95", milliseconds),
-    figure("cache_hit_rate", "cache hits", share),
+    figure("calls", count),
+    figure("total_tokens", count),
+    figure("error_rate", share),
+    figure("duration_p50_ms", milliseconds),
+    figure("duration_p95_ms", milliseconds),
+    figure("ttft_p95_ms", milliseconds),
+    figure("cache_hit_rate", share),
   ];
 }

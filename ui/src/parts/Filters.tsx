@@ -6,6 +6,7 @@ import { type Label, instead, shown } from "../conditions";
 import { count, labelled } from "../format";
 import { set } from "../place";
 import type { Series, Vocabulary } from "../types";
+import { inline, title } from "../words";
 import { usePopover } from "./popover";
 
 export function narrow(name: string, value: Label): void {
@@ -32,11 +33,11 @@ function Chip({ condition }: { condition: string }) {
   const [name, values] = shown(condition);
   return (
     <span class="chip">
-      {name} <b>{values}</b>
+      {title(name)} <b>{values}</b>
       <button
         type="button"
         class="plain"
-        aria-label={`Remove the filter ${name} ${values}`}
+        aria-label={`Remove the filter ${title(name)} ${values}`}
         onClick={() => set({ where: filters().filter((each) => each !== condition) })}
       >
         ×
@@ -58,12 +59,12 @@ function Adding({ close }: { close: () => void }) {
         <select value={name} onChange={(event) => setName(event.currentTarget.value)}>
           {(vocabulary.data?.dimensions ?? [{ name, meaning: "", section: "" }]).map((dimension) => (
             <option key={dimension.name} value={dimension.name} title={dimension.meaning}>
-              {dimension.name}
+              {title(dimension.name)}
             </option>
           ))}
         </select>
       </label>
-      <ul class="values" aria-label={`Values of ${name}`}>
+      <ul class="values" aria-label={`Values of ${inline(name)}`}>
         {values.failure && <li class="muted">{values.failure.message}</li>}
         {!values.stale && values.data?.rows.length === 0 && <li class="muted">none in this range</li>}
         {values.stale || !values.data
