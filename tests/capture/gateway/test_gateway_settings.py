@@ -19,6 +19,7 @@ from tachograph.capture.gateway.settings import (
     load,
     parsed,
 )
+from tachograph.capture.words import WORDS
 from tachograph.config import SettingsError
 
 ARMS = [{"name": "a", "weight": 1}]
@@ -69,8 +70,7 @@ def test_nothing_said_is_the_defaults() -> None:
         ),
         (
             {"route": [{"prefix": "/x", "require": ["teem"]}]},
-            "gateway.toml: route 1: require is ['teem']: give one of "
-            "team, project, feature, customer, user, conversation, experiment, arm, environment, service",
+            f"gateway.toml: route 1: require is ['teem']: give one of {', '.join(WORDS)}",
         ),
         (
             {"route": [{"prefix": "/bedrock", "sign": True, "key_file": "/k"}]},

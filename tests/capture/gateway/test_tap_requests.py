@@ -11,6 +11,9 @@ from tapped import Passed, Tap
 
 from tachograph import wire
 from tachograph.capture.gateway.lines import Seen
+from tachograph.capture.sdk.baggage import from_baggage
+from tachograph.capture.sdk.context import NOBODY
+from tachograph.capture.words import HEADER_OF, WORDS
 from tachograph.wire import Exchange, Request
 
 URL = "https://api.openai.com/v1/chat/completions"
@@ -83,6 +86,20 @@ def test_who_is_asking_is_told_and_taken_off() -> None:
         **{"project": "p 1", "experiment": "e1", "tags": tags},
     }
     assert b"private" not in passed.line
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_is_the_same_field_at_the_gateway_as_in_the_sdk(word: str) -> None:
+    said = f"tachograph.{word}=a,tachograph.tags.tier=gold"
+    heard = from_baggage(said, NOBODY)
+    assert (heard.values, heard.tags) == ({WORDS[word]: "a"}, {"tier": "gold"})
+    for headers in ({"baggage": said}, {HEADER_OF[word]: "a", "x-tachograph-tags": "tier=gold"}):
+        passed, seen = through(asked(**headers))
+        assert seen.attribution == {WORDS[word]: "a", "tags": {"tier": "gold"}}
+        assert Tap(required=(word,)).run(asked(**headers)).got == ANSWER
+        assert not passed.request.keys() & {"baggage", HEADER_OF[word]}
+    refused = json.loads(Tap(required=(word,)).run(asked()).got)["error"]["message"]
+    assert refused == f"attribution is missing: {word}: send {HEADER_OF[word]}"
 
 
 def test_required_words_that_are_missing_are_listed() -> None:

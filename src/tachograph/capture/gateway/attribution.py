@@ -13,24 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-CHARS_MAX = 256
-TAGS_MAX = 32
+from tachograph.capture.words import HEADER_OF, PREFIX, TAGS_MAX, WORD_CHARS_MAX, WORDS
 
-# Our words -> the field of Call.
-WORDS: Mapping[str, str] = {
-    "team": "team",
-    "project": "project",
-    "feature": "feature",
-    "customer": "customer",
-    "user": "user_id",
-    "conversation": "conversation_id",
-    "experiment": "experiment",
-    "arm": "arm",
-    "environment": "environment",
-    "service": "service",
-}
 REQUIRABLE = tuple(WORDS)
-_OURS = "x-tachograph-"
+_WORD_OF: Mapping[str, str] = {header: word for word, header in HEADER_OF.items()}
 _PROPERTY = "helicone-property-"
 # Headers that mean one of our words; spelled as other gateways do.
 _THEIRS: Mapping[str, str] = {
@@ -63,14 +49,14 @@ _PORTKEY, _LITELLM_TAGS, _TAGS, _BAGGAGE = "x-portkey-metadata", "x-litellm-tags
 
 # What the tap keeps for us and takes off the request.
 HEADERS = (_PORTKEY, "helicone-user-id")
-PREFIXES = (_OURS, _PROPERTY, "helicone-session-", "x-litellm-")
+PREFIXES = (PREFIX, _PROPERTY, "helicone-session-", "x-litellm-")
 
 
 def patterns(word: str) -> tuple[str, ...]:
     """Lua patterns, one of which is found in the headers that the tap kept where they say this word."""
     spellings = [spelling for spelling, ours in _SPELLINGS.items() if ours == word]
     theirs = [header for header, ours in _THEIRS.items() if ours == word]
-    named = [f"|{_literal(header)}=[^|]" for header in (_OURS + word, *theirs)]
+    named = [f"|{_literal(header)}=[^|]" for header in (HEADER_OF[word], *theirs)]
     properties = [f"|{_literal(_PROPERTY + spelling.replace('_', '-'))}=[^|]" for spelling in spellings]
     members = [f"|{_literal(_PORTKEY)}=[^|]*%%22{_literal(spelling)}%%22" for spelling in spellings]
     baggage = [f"|baggage=[^|]*tachograph%.{_literal(spelling)}=" for spelling in spellings]
@@ -96,13 +82,13 @@ def attributed(headers: Mapping[str, str], members: Mapping[str, Any]) -> tuple[
 
 
 def _note(values: dict[str, str], tags: dict[str, str], word: str, value: str) -> None:
-    value = value.strip()[:CHARS_MAX]
+    value = value.strip()[:WORD_CHARS_MAX]
     if not value:
         return
     if word in WORDS:
         values.setdefault(WORDS[word], value)
     elif len(tags) < TAGS_MAX or word in tags:
-        tags.setdefault(word[:CHARS_MAX], value)
+        tags.setdefault(word[:WORD_CHARS_MAX], value)
 
 
 def _spelled(name: str) -> str:
@@ -113,9 +99,8 @@ def _spelled(name: str) -> str:
 
 def _ours(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in headers.items():
-        word = name.removeprefix(_OURS)
-        if name.startswith(_OURS) and word in WORDS:
-            yield word, value
+        if name in _WORD_OF:
+            yield _WORD_OF[name], value
     yield from _listed(headers.get(_TAGS, ""))
 
 

@@ -17,9 +17,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tachograph.capture.sdk import baggage
-from tachograph.capture.sdk.context import NOBODY, WORDS, Scope, carried, fitting, resolved, spoken, text
+from tachograph.capture.sdk.context import NOBODY, Scope, carried, fitting, resolved, spoken, text
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.totals import Totals
+from tachograph.capture.words import HEADER_OF, WORDS
 
 # What a client may say in `x-tachograph-<word>`, where it is trusted.
 HEADERS = ("team", "project", "feature", "customer", "user", "conversation", "experiment", "arm")
@@ -126,8 +127,8 @@ class Served:
         elif "baggage" in headers:
             foreign = foreign | baggage.names_in(headers["baggage"])
         for word in self._plan.trusted:
-            if headers.get(f"x-tachograph-{word}"):
-                self._hear(Scope({WORDS[word]: text(headers[f"x-tachograph-{word}"])}))
+            if headers.get(HEADER_OF[word]):
+                self._hear(Scope({WORDS[word]: text(headers[HEADER_OF[word]])}))
         totals = (*outer.totals, self.totals)
         return Scope(trace_id=trace[0], span_id=trace[1], totals=totals, request=self, foreign=foreign)
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from tachograph.capture.sdk.context import WORDS, Scope, current, fitting, over, text
+from tachograph.capture.sdk.context import Scope, current, fitting, over, text
+from tachograph.capture.words import WORDS
 
 # W3C baggage: what every party passes on.
 BAGGAGE_BYTES_MAX = 8192

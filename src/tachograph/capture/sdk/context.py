@@ -23,27 +23,7 @@ from weakref import WeakKeyDictionary
 
 from tachograph.call import Call
 from tachograph.capture.sdk.guard import LOG
-
-WORD_CHARS_MAX = 256  # of a value; longer ones are cut
-TAGS_MAX = 32  # of a scope; the innermost are kept
-
-# The words of `context` -> the field of Call.
-WORDS: Mapping[str, str] = {
-    "service": "service",
-    "environment": "environment",
-    "region": "region",
-    "team": "team",
-    "project": "project",
-    "feature": "feature",
-    "customer": "customer",
-    "user": "user_id",
-    "conversation": "conversation_id",
-    "prompt_name": "prompt_name",
-    "prompt_version": "prompt_version",
-    "prompt_hash": "prompt_hash",
-    "experiment": "experiment",
-    "arm": "arm",
-}
+from tachograph.capture.words import TAGS_MAX, WORD_CHARS_MAX, WORDS
 
 
 class Adds(Protocol):

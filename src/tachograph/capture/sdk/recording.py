@@ -32,10 +32,11 @@ from tachograph.call import (
     whole,
 )
 from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
-from tachograph.capture.sdk.context import WORDS, Scope, current, over, text
+from tachograph.capture.sdk.context import Scope, current, over, text
 from tachograph.capture.sdk.ending import end_of
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.watching import Observer
+from tachograph.capture.words import WORDS
 from tachograph.version import VERSION
 from tachograph.wire.timing import Timing
 from tachograph.wire.tokens import PARTS, Tokens, inclusive

@@ -91,7 +91,7 @@ end
 
 local function refuse(handle, words)
   local list = concat(words, ", ")
-  local how = "send " .. "x-tachograph-" .. concat(words, ", x-tachograph-")
+  local how = "send x-tachograph-" .. concat(words, ", x-tachograph-"):gsub("_", "-")
   handle:respond({[":status"] = "400", ["content-type"] = "application/json"},
     '{"error":{"message":"attribution is missing: ' .. list .. ": " .. how
     .. '","type":"invalid_request_error","code":"attribution_required"}}')
