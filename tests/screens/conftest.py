@@ -63,7 +63,8 @@ def write(up: Up, lines: bytes, name: str) -> dict[str, int]:
     return taken
 
 
-@pytest.fixture(scope="session")
+# For a file, not for the session: it runs a loop in this thread, beside which no other test could run one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
