@@ -42,6 +42,7 @@ def test_any_measure_by_any_dimensions_and_the_figures_to_take_along(visit: Visi
     page.get_by_role("dialog").get_by_role("button", name="curl").click()
     expect(page.get_by_label("curl", exact=True)).to_contain_text("/api/v1/ask?measure=calls")
     page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Copy as")).to_be_focused()
     page.get_by_role("button", name="Heat map").click()
     settled(page)
     expect(page.get_by_role("img", name="Latency")).to_be_visible()

@@ -100,7 +100,7 @@ def test_an_address_shows_the_same_to_somebody_else(visit: Visit) -> None:
     settled(first)
     second = visit(first.url.removeprefix(first.url.split("/?")[0]))
     for page in (first, second):
-        expect(page.get_by_role("group", name="Filters")).to_contain_text("provider anthropic")
+        expect(page.get_by_role("group", name="Filters")).to_contain_text("Provider anthropic")
     rows = "() => [...document.querySelectorAll('.figure-value')].map(each => each.textContent)"
     assert first.evaluate(rows) == second.evaluate(rows)
 
