@@ -9,7 +9,7 @@ over spans that are none); answers with the same response id, seen by several at
 answer and have the provider's same id of a request, seen from different places at the same time. Where several attempts
 were made through one call, it is the one that answered; the others are calls of their own. Two that name different
 answers are never one, also not by way of a third: what lies nearer to it has it. Of the sightings of a call the one
-that knows most counts: tokens, then a price, then details, then who was asking.
+that knows most counts: tokens, then a price, then details, then who was asking and for which experiment.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _ONE_KIND = {"text_completion": "chat", "generate_content": "chat", "other": "ch
 
 
 class Sighting(NamedTuple):
-    """One row. Times in microseconds since 1970. parts: token parts that it knows. attributed: names of who asked.
+    """One row. Times in microseconds since 1970. parts: token parts that it knows.
 
-    request_id: the provider's. same_as: what it was linked to so far, which decides nothing.
+    attributed: names of who asked, and of the experiment. request_id: the provider's. same_as: what it was
+    linked to so far, which decides nothing.
     """
 
     call_id: bytes

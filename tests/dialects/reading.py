@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CORPUS = Path(__file__).parents[1] / "corpus" / "otlp"
 _TRANSCODE = Transcoder()
 _PARTS = (*INPUT_PARTS, *OUTPUT_PARTS)
-_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id")
+_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id", "experiment")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from tachograph.sightings import Sighting, resolve
 from tachograph.store import Store
 from tachograph.store.rollups import ROLLUPS, SUMS, Rollup, filling, grouping
 
-_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id")
+_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id", "experiment")
 
 
 def calls_of(store: Store) -> list[Call]:

@@ -18,7 +18,7 @@ from tachograph.store.rollups import ROLLUPS, SUMS, Rollup, filling, grouping
 
 Link = tuple[str, str, str]  # trace, span, parent: names
 _HISTOGRAMS = [name for name, (kind, _) in SUMS.items() if "sumMap" in kind]
-_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id")
+_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id", "experiment")
 
 
 def octets(name: str, width: int) -> bytes:

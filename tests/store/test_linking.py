@@ -393,6 +393,21 @@ def test_clocks_that_are_wrong(store: Store) -> None:
     assert_rolled(store)
 
 
+def test_of_two_that_know_the_same_the_one_that_knows_the_experiment_counts(store: Store) -> None:
+    """A gateway splits what applications with an SDK ask, and they do not hear of it."""
+    since = lately()
+    told = {"cost_usd": COST, "team": "red", "response_id": "an answer, as long as it is"}
+    client = seen("client", since, **told)
+    split = {"experiment": "cheaper", "arm": "mini"}
+    passed = seen("passed", since, 1.9, source="envoy", vantage="gateway", **told, **split)
+    for call in (client, passed):
+        put(store, [call])
+    assert kept(store) == expected([client, passed], []) == {client.call_id: passed.call_id, passed.call_id: None}
+    (row,) = store.ask("calls", "arm", since=since - DAY, until=since + DAY).rows
+    assert (row.labels, row.values) == (("mini",), (1,))
+    assert_rolled(store)
+
+
 def test_a_cell_of_which_everything_was_taken_back_is_none(store: Store) -> None:
     since = lately()
     found, ways = sightings("empty", since), links("empty")

@@ -32,7 +32,7 @@ _MORE_US = 600_000_000  # what is read more than is needed, so that most of the 
 _LATE_HOURS = 2  # how long after its calls a link may come
 _LOOKUP_KEYS = 20_000
 _ROUNDS_MAX = 8
-_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id")
+_WHO = ("team", "project", "feature", "customer", "user_id", "conversation_id", "experiment")
 _PARTS = (*INPUT_PARTS, *OUTPUT_PARTS)
 _TOLD = (
     "call_id",
