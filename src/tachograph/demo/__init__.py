@@ -45,6 +45,7 @@ DAYS_BEFORE, DAYS_AT_THIS_PACE = 7, 2
 BATCH_CALLS = 5000
 START_SECONDS_MAX, SETTLE_SECONDS_MAX, STOP_SECONDS_MAX = 60.0, 30.0, 60.0
 LOOK_SECONDS = 0.2
+LOOKS_ALIKE = 4  # until a count is believed: a second sighting may come after the first
 PROVIDERS = ("openai", "anthropic", "gcp.gemini", "aws.bedrock", "mistral_ai", "vllm", "groq")
 _DOORS = ("listen", "otlp_http", "otlp_grpc", "gateway")
 # Told as it goes: what is done, how much of how much, what happens.
@@ -282,10 +283,12 @@ def _follow(
 
 def _settled(remote: Remote, provider: Provider, since: datetime, seen_before: int) -> Counted:
     until = time.monotonic() + SETTLE_SECONDS_MAX
+    alike = 0
     while True:
         made = len(provider.served)
         answer = remote.ask(["calls"], since=since, until=datetime.now(UTC) + timedelta(seconds=1))
         stored = int(answer.rows[0].values[0] or 0) if answer.rows else 0
-        if stored == made or time.monotonic() > until:
+        alike = alike + 1 if stored == made else 0
+        if alike == LOOKS_ALIKE or time.monotonic() > until:
             return Counted(made=made, stored=stored, twice=remote.stats().repeated_sightings - seen_before)
         time.sleep(LOOK_SECONDS * 2)
