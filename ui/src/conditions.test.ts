@@ -38,7 +38,8 @@ test("what cannot be read is shown as it stands", () => {
 
 test("conditions are read by people", () => {
   expect(shown('team="a,b",,null')).toEqual(["team", "a,b or (none) or (unknown)"]);
-  expect(shown("duration_ms>=3000")).toEqual(["duration_ms", "≥ 3000"]);
+  expect(shown("duration_ms>=3000")).toEqual(["duration_ms", "≥ 3 s"]);
+  expect([shown("cost_usd>=1.5"), shown("input_tokens>=20000"), shown("ttft_ms>=x")].map(([, said]) => said)).toEqual(["≥ $1.50", "≥ 20,000", "≥ x"]);
   expect(shown("tags.x>=3")).toEqual(["tags.x>", "3"]);
 });
 

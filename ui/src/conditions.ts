@@ -1,7 +1,7 @@
 // Conditions as the API takes them, each name once: what a page is narrowed to, and what a part of it adds.
 // NAME=VALUE; NAME=A,B for any of several; null for none; in quotes a comma is a comma, and a doubled quotation mark is
 // one. NAME>=NUMBER of a quantity: its name here is "NAME>".
-import { labelled } from "./format";
+import { exact, labelled, milliseconds, money } from "./format";
 
 /** A value of a dimension; null where it is not known. */
 export type Label = string | null;
@@ -37,11 +37,17 @@ export function read(text: string): { name: string; values: Label[] } {
   return { name: text.slice(0, equals), values };
 }
 
-/** A condition as people read it: "duration_ms", "≥ 3000"; "team", "growth or (none)". */
+/** A condition as people read it: "duration_ms", "≥ 3 s"; "team", "growth or (none)". */
 export function shown(text: string): [string, string] {
   const { name, values } = read(text);
-  const said = values.map(labelled).join(" or ");
-  return name.endsWith(">") && !name.includes(".") ? [name.slice(0, -1), `≥ ${said}`] : [name, said];
+  if (name.endsWith(">") && !name.includes(".")) return [name.slice(0, -1), `≥ ${amount(name.slice(0, -1), values[0] ?? "")}`];
+  return [name, values.map(labelled).join(" or ")];
+}
+
+function amount(quantity: string, text: string): string {
+  const known = Number(text);
+  if (text.trim() === "" || Number.isNaN(known)) return text;
+  return quantity.endsWith("_ms") ? milliseconds(known) : quantity.endsWith("_usd") ? money(known) : exact(known);
 }
 
 /** The values that a name is narrowed to; null where it is not. */
