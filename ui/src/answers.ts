@@ -1,5 +1,5 @@
 // Answers that stay fresh: a page says what it asks, and is drawn again when the answer changes.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Failure, type Parameters, address, pulse, request } from "./api";
 import { choice, place } from "./place";
 import { type Range, current } from "./range";
@@ -50,7 +50,8 @@ export function useAnswer<T>(url: string | null, live = false, last = false): An
   const [order] = useState(() => (last ? Infinity : placeInTurn()));
   const state = kept.current;
 
-  useEffect(() => {
+  // Before the page is painted: its questions are on their way meanwhile.
+  useLayoutEffect(() => {
     if (url === null) return;
     const aborting = new AbortController();
     if (state.url !== url) {

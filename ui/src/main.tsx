@@ -2,7 +2,7 @@
 import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import { render } from "preact";
-import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { Failure, listen, session, signedIn } from "./api";
 import { Login } from "./pages/Login";
 import { Shell } from "./parts/Shell";
@@ -16,9 +16,9 @@ document.documentElement.dataset["scheme"] = scheme.value;
 function Application() {
   const [failure, setFailure] = useState("");
   const ask = () => signedIn().then(() => setFailure(""), (wrong: unknown) => setFailure(wrong instanceof Failure ? wrong.message : String(wrong)));
-  useEffect(() => void ask(), []);
+  useLayoutEffect(() => void ask(), []);
   const inside = session.value !== null && session.value.role !== null;
-  // before the questions of the page, which are asked in effects
+  // before the questions of the page, which begin when the page is there
   useLayoutEffect(() => (inside ? listen() : undefined), [inside]);
   if (failure && !session.value) {
     return (
