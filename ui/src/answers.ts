@@ -42,7 +42,7 @@ export function refreshing(): boolean {
 }
 
 /** The answer to a question; asked again after calls were stored where `live`. url null: nothing is asked. last: after
- * everything else, for what a page can do without. */
+ * everything else, for what a page can do without, such as the period before. */
 export function useAnswer<T>(url: string | null, live = false, last = false): Answer<T> {
   const [, draw] = useState(0);
   const kept = useRef({ url: "", data: null as T | null, failure: null as Failure | null, busy: false, slow: false, took: 0, at: 0 });

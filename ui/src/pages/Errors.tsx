@@ -24,9 +24,9 @@ export function Errors() {
   const earlier = before(current());
   // Asked once for all parts of the page.
   const now = useSeries({ measure: MEASURES });
-  const was = useSeries({ measure: MEASURES, range: earlier });
+  const was = useSeries({ measure: MEASURES, range: earlier }, true);
   const kinds = useSeriesWhere(KINDS, failed);
-  const kindsBefore = useSeriesWhere({ ...KINDS, range: earlier }, failed);
+  const kindsBefore = useSeriesWhere({ ...KINDS, range: earlier }, failed, true);
   return (
     <>
       <Bar title="Errors" />

@@ -48,7 +48,7 @@ export function Ended() {
 function useLines(where: string[] | null, by: string) {
   const question = { measure: MEASURES, by: [by] };
   const answer = useSeriesWhere(question, where);
-  const was = useSeriesWhere({ ...question, range: before(current()) }, where);
+  const was = useSeriesWhere({ ...question, range: before(current()) }, where, true);
   const earlier = was.data && !was.stale ? new Map(was.data.rows.map((row) => [row[by], Number(row["calls"])])) : null;
   const rows = where === null ? [] : (answer.data?.rows ?? []);
   const lines = rows.map((row) => ({ name: String(row[by]), is: row, calls: Number(row["calls"]), before: earlier ? (earlier.get(row[by]) ?? 0) : null }));

@@ -59,7 +59,7 @@ const PLACES = ["provider", "model", "response_model", "api_key_id"];
 export function Rates({ by, title, name, options, otherwise }: { by: string; title: string; name: string; options: string[]; otherwise: string }) {
   const question = { measure: ["errors", "calls", "error_rate"], by: [by], limit: 500, order: "-errors" };
   const is = useSeries(question);
-  const was = useSeries({ ...question, range: before(current()) });
+  const was = useSeries({ ...question, range: before(current()) }, true);
   const fits = is.data?.by[0] === by;
   const earlier = was.data?.by[0] === by ? known(was.data, was.stale) : null;
   const rows = is.data && fits ? failing(is.data, earlier, by) : [];

@@ -17,7 +17,7 @@ interface Properties {
 
 export function ExploreTable({ series, question, measures, by }: Properties) {
   const range = current();
-  const was = useSeries({ ...question, range: before(range) });
+  const was = useSeries({ ...question, range: before(range) }, true);
   const fits = was.data !== null && was.data.by.join() === series.by.join() && measures.every((each) => was.data !== null && each in was.data.measures);
   const earlier = new Map((fits ? was.data?.rows ?? [] : []).map((row) => [keyOf(row, series.by), row]));
   return (

@@ -44,7 +44,7 @@ const COURSE = ["cost_usd", "calls", "tokens_per_minute", "error_rate", "duratio
 export function Overview() {
   const range = current();
   const now = useSeries({ measure: TOTALS });
-  const was = useSeries({ measure: COMPARED, range: before(range) });
+  const was = useSeries({ measure: COMPARED, range: before(range) }, true);
   const course = useSeries({ measure: COURSE, step: step(range) });
   // asked once for all parts of the page
   const marks = useEvents();

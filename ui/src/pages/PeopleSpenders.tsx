@@ -19,7 +19,7 @@ export function Spenders({ by }: { by: string }) {
   const labels = [by, ...(LEVELS.some((each) => each.value === then) && then !== by ? [then] : [])];
   const question = { measure: MEASURES, by: labels, limit: ROWS_MAX, order: "-cost_usd" };
   const is = useSeries(question);
-  const was = useSeries({ ...question, range: before(current()) });
+  const was = useSeries({ ...question, range: before(current()) }, true);
   const all = useSeries({ measure: ["cost_usd"] });
   const total = (all.data?.rows[0]?.["cost_usd"] as Value | undefined) ?? null;
   const compare = was.data && !was.stale && was.data.by.join() === labels.join() ? was.data : null;

@@ -18,7 +18,7 @@ export function Versions() {
   const labels = by === "provider" ? [by] : ["provider", by];
   const question = { measure: MEASURES, by: labels, limit: 200 };
   const is = useSeries(question);
-  const was = useSeries({ ...question, range: before(current()) });
+  const was = useSeries({ ...question, range: before(current()) }, true);
   const key = (row: SeriesRow) => labels.map((label) => String(row[label])).join("\n");
   const earlier = new Map((was.data?.rows ?? []).map((row) => [key(row), row]));
   return (
