@@ -225,8 +225,8 @@ def ask(
     width = when.width(step) if step else None
     with app.opened(settings) as data:
         answer = data.ask(
-            listed(measures),
-            listed(by or []),
+            listed(measures, "MEASURES"),
+            listed(by or [], "--by"),
             conditions,
             since=first,
             until=last,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tachograph.store.conditions import AtLeast
-from tachograph.web.parameters import WHERE, filters, written
+from tachograph.web.parameters import WHERE, filters, listed, written
 
 SAID: list[tuple[str, dict[str, Any]]] = [
     ("model=a,b", {"model": ["a", "b"]}),
@@ -49,3 +49,11 @@ VALUES = st.one_of(st.none(), st.text(st.sampled_from('ab,"\\=n')), st.sampled_f
 @given(st.one_of(VALUES, st.lists(VALUES, min_size=2)))
 def test_every_value_can_be_written(value: Any) -> None:
     assert filters(written({"user_id": value})) == {"user_id": value}
+
+
+def test_names_are_listed() -> None:
+    assert listed(["calls,cost_usd", "errors"], "measure") == ["calls", "cost_usd", "errors"]
+    assert listed([], "by") == []
+    for nothing in ("", ",", "model,", ",model"):
+        with pytest.raises(ValueError, match="by names nothing where a name should be"):
+            listed([nothing], "by")

@@ -228,9 +228,12 @@ def _quoted(item: Any) -> str:
     return f'"{doubled}"' if special else text
 
 
-def listed(values: Sequence[str]) -> list[str]:
+def listed(values: Sequence[str], where: str) -> list[str]:
     """Names, also several in one word: `calls,cost_usd`."""
-    return [word for value in values for word in value.split(",") if word]
+    words = [word for value in values for word in value.split(",")]
+    if "" in words:
+        raise ValueError(f"{where} names nothing where a name should be: leave it out")
+    return words
 
 
 def limit(text: str | None, most: int) -> int | None:
@@ -245,8 +248,8 @@ def limit(text: str | None, most: int) -> int | None:
 def question(query: QueryParams, now: datetime) -> tuple[list[str], dict[str, Any]]:
     """What `ask` is asked: the measures, and the rest by name."""
     since, until = moments(query, "24h", now)
-    return listed(query.getlist("measure")) or ["calls"], {
-        "by": listed(query.getlist("by")),
+    return listed(query.getlist("measure"), "measure") or ["calls"], {
+        "by": listed(query.getlist("by"), "by"),
         "where": filters(query.getlist("where")),
         "since": since,
         "until": until,
