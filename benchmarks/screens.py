@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Page as Tab
 
 from benchmarks import peers
 from benchmarks.collector import Figures, window
@@ -52,13 +53,14 @@ MOMENT = re.compile(r"20\d\d-\d\d-\d\dT[^&]*")
 CHART_POINTS, CHART_MOVES, CHART_FRAME_MS = 100_000, 200, 50
 READERS = 10
 REST_SECONDS = 0.5
+USABLE_SECONDS_MAX = 60.0
 CONNECTIONS = 64
 DOORS_ROUNDS = 6
 
 # After how long nothing on the screen waited any more, and nothing at all: since the request for the page, or since the
 # click on the page of that path. The page itself looks: to ask it from outside again and again takes the time that is
 # measured.
-SETTLED = """path => new Promise(done => {
+SETTLED = """([path, until]) => new Promise(done => {
     const links = [...document.querySelectorAll('nav a')];
     const link = path === null ? null : links.find(each => new URL(each.href).pathname === path);
     const began = link ? performance.now() : 0;
@@ -72,7 +74,7 @@ SETTLED = """path => new Promise(done => {
         if (!waiting.some(each => each.getBoundingClientRect().top < innerHeight)) usable ??= performance.now() - began;
         if (waiting.length === 0) done([usable, performance.now() - began]);
         return waiting.length === 0; };
-    const again = () => look() || setTimeout(again, 5);
+    const again = () => look() || (performance.now() - began > until ? done(null) : setTimeout(again, 5));
     again(); })"""
 # Notes how long each frame took from now on.
 FRAMES = """() => {
@@ -123,9 +125,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screens-", dir=peers.DATA)))
         shutil.copytree(store, folder / "data", symlinks=True)  # what the doors take in shall not be there next time
-        collector = stack.enter_context(
-            peers.tachograph(folder, TACHOGRAPH_MINUTE_DAYS="3650")
-        )  # its calls lie in the past
+        long = {"TACHOGRAPH_MINUTE_DAYS": "3650"}  # the calls lie in the past
+        collector = stack.enter_context(peers.tachograph(folder, **long))
         browser = stack.enter_context(chromium())
         pages(browser, collector, told.rows, told.loads)
         chart(browser, collector)
@@ -177,7 +178,7 @@ def chart(browser: Browser, collector: Collector) -> None:
         visitor.route(re.compile(r"/api/v1/ask\?.*step="), lambda route: route.fulfill(json=made_up(CHART_POINTS)))
         with contextlib.closing(visitor.new_page()) as opened:
             opened.goto(f"{origin}/explore{ranged(timedelta(hours=24), 0)}", wait_until="commit")
-            opened.evaluate(SETTLED, None)
+            settled(opened)
             plot = opened.locator(".plot").first
             box = plot.bounding_box()
             assert box is not None
@@ -245,7 +246,7 @@ def loaded_once(visitor: BrowserContext, address: str) -> tuple[dict[str, Any], 
     """What the browser measured, when the page was usable, and when it was whole."""
     with contextlib.closing(visitor.new_page()) as opened:
         opened.goto(address, wait_until="commit")
-        usable, whole = opened.evaluate(SETTLED, None)
+        usable, whole = settled(opened)
         return opened.evaluate(TIMES), usable, whole
 
 
@@ -253,10 +254,18 @@ def clicked_once(visitor: BrowserContext, origin: str, path: str, query: str) ->
     """How long a page took that was clicked on from another."""
     with contextlib.closing(visitor.new_page()) as opened:
         opened.goto(origin + ("/health" if path != "/health" else "/connect") + query, wait_until="commit")
-        opened.evaluate(SETTLED, None)
+        settled(opened)
         time.sleep(REST_SECONDS)
-        usable, _ = opened.evaluate(SETTLED, path)
-        return float(usable)
+        return settled(opened, path)[0]
+
+
+def settled(opened: Tab, path: str | None = None) -> tuple[float, float]:
+    """When what is on the screen was usable, and when the page was whole; of the page that is clicked on, or this."""
+    found = opened.evaluate(SETTLED, [path, USABLE_SECONDS_MAX * 1000])
+    if found is None:
+        raise CannotStart(f"{path or opened.url} was not usable after {USABLE_SECONDS_MAX:.0f} s")
+    usable, whole = found
+    return usable, whole
 
 
 def show(path: str, name: str, page: Page) -> None:

@@ -31,8 +31,9 @@ from tachograph.keeping import Keeping
 from tachograph.prometheus import Metrics
 from tachograph.store import Store, open_store
 from tachograph.store.questions import column_bytes
+from tachograph.store.rollups import ROLLUPS
 
-TABLES = ("calls", "calls_minute", "calls_hour", "calls_day")
+TABLES = ("calls", *(rollup.table for rollup in ROLLUPS))
 DATA = Path(__file__).parent / ".data"
 SINCE_AT = datetime.fromisoformat(SINCE).replace(tzinfo=UTC)
 UNTIL_AT = SINCE_AT + timedelta(days=DAYS)

@@ -234,7 +234,7 @@ def serve(
             tls=tls is not None,
             keys=keys,
         )
-        door = stack.enter_context(door_socket(host.strip("[]"), int(port)))
+        door = stack.enter_context(door_socket(host.strip("[]"), int(port), "choose another with --listen"))
         gateway_line = ""
         if settings.gateway:
             kept = Kept(keeping, book, health, settings.attribution, now, live.publish)

@@ -5,8 +5,7 @@ import { within } from "./conditions";
 import { current } from "./range";
 import type { Series } from "./types";
 
-/** A question under these conditions alone. null: nothing is asked. last: as of
- * `useAnswer`. */
+/** A question under these conditions alone. null: nothing is asked. last: as of `useAnswer`. */
 export function useSeriesWhere(question: Question, where: string[] | null, last = false): Answer<Series> {
   const range = question.range ?? current();
   const url = where === null ? null : address("ask", { ...asked({ ...question, where: [] }), where });

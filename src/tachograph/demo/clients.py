@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 
 import tachograph
+from tachograph.capture.words import HEADER_OF
 from tachograph.demo.spans import Doors, Met, told
 from tachograph.testing.day import ATTEMPTS_MAX, Request, requests
 from tachograph.testing.day_asking import attribution, spelled, usage
@@ -116,12 +117,12 @@ class Clients:
     def _asker(self, request: Request) -> Iterator[dict[str, str]]:
         """Who asks, as each door is told: by context, by headers, or by the spans themselves."""
         who, door = attribution(request), self._place.door(request)
-        headers = {f"x-tachograph-{word}": value for word, value in who.items()}
+        headers = {HEADER_OF[word]: value for word, value in who.items()} if door in ("gateway", "both") else {}
         if door in ("sdk", "both"):
             with tachograph.context(tags=None, **who):
-                yield headers if door == "both" else {}
+                yield headers
         else:
-            yield headers if door == "gateway" else {}
+            yield headers
 
     def _attempt(self, request: Request, attempt: int, headers: Mapping[str, str]) -> Met:
         out = spelled(request, attempt)

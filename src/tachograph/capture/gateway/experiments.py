@@ -17,13 +17,14 @@ from typing import Any
 from tachograph.capture.gateway.clusters import AGAIN, cluster_of
 from tachograph.capture.gateway.routes import Arm, Route
 from tachograph.capture.gateway.settings import SHARES, ExperimentSettings
+from tachograph.capture.words import HEADER_OF
 
 Json = dict[str, Any]
 
 # Headers that say who asks, ours before those of other gateways; the first that is there counts.
 STICKY_HEADERS = {
-    "user": ("x-tachograph-user", "helicone-user-id", "x-litellm-end-user-id"),
-    "conversation": ("x-tachograph-conversation", "helicone-session-id", "x-litellm-session-id"),
+    "user": (HEADER_OF["user"], "helicone-user-id", "x-litellm-end-user-id"),
+    "conversation": (HEADER_OF["conversation"], "helicone-session-id", "x-litellm-session-id"),
 }
 _CLUSTER = re.compile(r"arm\.([^.]+)\.([^.]+)(?:\..*)?")
 

@@ -24,6 +24,7 @@ from tachograph.capture.otlp.limits import DoorLimits
 from tachograph.flow import Refused
 
 BUSY_SECONDS = 1
+_ANOTHER = "choose another address"
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: %d\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     % BUSY_SECONDS
@@ -138,7 +139,7 @@ async def http(address: str, tls: Tls | None, limits: DoorLimits, application: A
 
 
 @contextlib.contextmanager
-def door_socket(host: str, port: int) -> Iterator[socket.socket]:
+def door_socket(host: str, port: int, remedy: str = _ANOTHER) -> Iterator[socket.socket]:
     """A socket of that address, for a door or for the API. Refused, in one line, where somebody else has the port."""
     door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,12 +149,12 @@ def door_socket(host: str, port: int) -> Iterator[socket.socket]:
         try:
             door.bind((host, port))
         except OSError as error:
-            raise _taken(host, port, error.strerror) from error
+            raise _taken(host, port, error.strerror, remedy) from error
         yield door
 
 
-def _taken(host: str, port: int, why: str | None) -> Refused:
-    return Refused("port", f"{host}:{port}: {why or 'cannot be opened'}: choose another address")
+def _taken(host: str, port: int, why: str | None, remedy: str = _ANOTHER) -> Refused:
+    return Refused("port", f"{host}:{port}: {why or 'cannot be opened'}: {remedy}")
 
 
 @contextlib.asynccontextmanager
