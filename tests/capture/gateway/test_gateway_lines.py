@@ -65,6 +65,7 @@ def test_a_line_says_all() -> None:
     [
         ({"r": 250_004}, 250.0, 252.0),  # the clock on the wall was slowed meanwhile
         ({"r": 249_900, "e": None, "y": 249, "m": {"q": KEPT["q"]}}, 249.9, 249.9),  # the client left at once
+        ({"e": None, "y": 251}, 240.0, 251.5),  # the last chunk came in the millisecond in which the client left
         ({"r": 0}, 0.0, 252.0),
     ],
 )

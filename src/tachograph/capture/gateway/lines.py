@@ -143,14 +143,15 @@ def _seen(line: bytes, told: dict[str, Any], kept: dict[str, str], behind: Behin
     flags = set(_word(told.get("f")).replace("-", "").split(",")) - {""}
     cuts = tuple(kept.get("x", "").split())
     trace, span, parent = _trace(trace_of) or _derived(line)
+    answer = _answer(told, kept, started_us)
     return Seen(
         exchange=Exchange(
             Request(f"{url}?{query}" if query else url, _word(told.get("w")) or "POST", headers, b"", members),
             provider=provider,
             started_at=datetime.fromtimestamp(0, UTC) + timedelta(microseconds=started_us),
-            end_us=_end_us(told),
+            end_us=_end_us(told, answer.get("chunks", ())),
             end=_end(flags),
-            **_answer(told, kept, started_us),
+            **answer,
         ),
         is_call=bool(found) and flags.isdisjoint(_UNASKED_FLAGS) and not _own(told, flags) and "g" not in kept,
         route=route,
@@ -256,11 +257,13 @@ def _end(flags: set[str]) -> End:
     return next((end for end, ours in _ENDS if not flags.isdisjoint(ours)), End.COMPLETE)
 
 
-def _end_us(told: Mapping[str, Any]) -> int | None:
+def _end_us(told: Mapping[str, Any], chunks: Sequence[tuple[int | None, bytes]]) -> int | None:
     exact, rough = _number(told.get("e")), _number(told.get("y"))
     if exact is not None or rough is None:
         return exact
-    return max(rough * 1000, _number(told.get("r")) or 0)  # whole milliseconds: the answer may have begun in the last
+    # Whole milliseconds: the headers may have come in the last of them, and chunks, whose clock is another.
+    latest_us = max((at_us for at_us, _ in chunks if at_us is not None), default=0)
+    return max(rough * 1000, _number(told.get("r")) or 0, min(latest_us, rough * 1000 + 999))
 
 
 def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -> dict[str, Any]:
