@@ -40,10 +40,10 @@ demo: .venv/.ready ## a day of lively traffic in four minutes, on http://127.0.0
 	.venv/bin/tachograph demo
 
 test: .venv/.ready ## set everything up and pass the tests
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-long: .venv/.ready ## the tests that take minutes: fuzzing, kill -9, real servers
-	$(PY) -m pytest -m long -n 2 --dist loadfile
+	$(PY) -m pytest -m long -n 2 --dist loadfile --max-worker-restart 0
 
 check: format lint types contract docs ui-check test ## everything that must hold before a commit
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -85,13 +86,25 @@ class Up:
 
     def await_up(self) -> float:
         """Wait until every door is open; the seconds since the start."""
+        assert self.process is not None
+        too_long = threading.Timer(START_SECONDS_MAX, self.process.kill)
+        too_long.start()
+        try:
+            self._await_doors()
+        finally:
+            too_long.cancel()
+        self._await_api()
+        return time.monotonic() - self.began
+
+    def _await_doors(self) -> None:
+        """Wait until it has said of the last door that it is open."""
         assert self.process is not None and self.process.stdout is not None
         lines = []
         for line in self.process.stdout:
             lines.append(line)
+            assert not self.gateway or "no gateway" not in line, f"{line} {self._told()}"
             if ("gateway on" if self.gateway else "OTLP/gRPC on") in line:
-                self._await_api()
-                return time.monotonic() - self.began
+                return
         raise AssertionError(f"ended with {self.process.wait()}: {''.join(lines)} {self._told()}")
 
     def _await_api(self) -> None:

@@ -276,6 +276,38 @@ def test_a_port_that_somebody_has_is_not_shared_with_him(place: Place) -> None:
     assert standing_in(place.folder) == []
 
 
+def test_the_port_of_one_of_ours_that_was_killed_is_waited_for(place: Place) -> None:
+    proxy = place.proxy()
+    proxy.start()
+    proxy.leave()
+    end_all(place.folder)
+    still = socket.create_server(("127.0.0.1", place.port), reuse_port=True)  # as the kernel keeps it for a moment
+    threading.Timer(1.0, still.close).start()
+    place.proxy().start()
+    assert place.ask() == "hi"
+
+
+def test_one_that_only_begins_is_waited_for_and_one_that_drains_is_not(place: Place) -> None:
+    proxy = place.proxy()
+    proxy.start()
+    before = proxy.pid
+    assert before is not None
+    proxy.leave()
+    os.kill(before, signal.SIGSTOP)
+    threading.Timer(7.0, os.kill, (before, signal.SIGCONT)).start()
+    after = place.proxy()
+    after.start()
+    assert after.pid == before
+    after.runs[-1].drain()
+    after.leave()
+    began = time.monotonic()
+    last = place.proxy()
+    last.start()
+    assert last.pid != before
+    assert time.monotonic() - began < 15
+    assert place.ask() == "hi"
+
+
 def test_an_envoy_that_cannot_start_says_why_in_one_line(place: Place) -> None:
     place.upstream = 99999999
     with pytest.raises(Refused, match=r"Envoy refuses the configuration: .*port_value") as refused:

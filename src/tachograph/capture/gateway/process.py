@@ -117,7 +117,7 @@ class Proxy:
         self.runs = tuple(runs(self._folder))
         living = [run for run in self.runs if run.alive()]
         self._stamped = self._stamp()
-        found = living[-1] if living and _await(living[-1].ready, END_SECONDS_MAX / 2) else None
+        found = living[-1] if living and _serving(living[-1]) else None
         for run in living:
             if run is not found:
                 self._let_go(run)
@@ -130,7 +130,8 @@ class Proxy:
                 LOG.error("%s: it goes on with the settings that it has", refused)
             return
         configuration = self._checked(None)
-        _check_free(self._listen)
+        # One of ours that was killed is not found any more a moment before the kernel takes its port away.
+        _check_free(self._listen, END_SECONDS_MAX if self.runs else 0.0)
         self._begin(configuration.files)
 
     def watch(self, stopping: threading.Event) -> None:
@@ -374,15 +375,32 @@ def _locked(folder: Path) -> IO[str]:
     return lock
 
 
-def _check_free(listen: str) -> None:
-    """Refused where somebody else listens there: Envoy would share the port with him, and each would get a half."""
+def _serving(run: Run) -> bool:
+    """Whether it serves; one that is only beginning is waited for."""
+    _await(lambda: run.ready() or run.drains() or not run.alive(), _START_SECONDS_MAX)
+    return run.ready()
+
+
+def _check_free(listen: str, seconds: float) -> None:
+    """Refused where somebody else still listens there after so long: Envoy would share the port with him, and each
+    would get a half.
+    """
+    _await(lambda: _bound(listen) is None, seconds)
+    wrong = _bound(listen)
+    if wrong is not None:
+        raise Refused("port", f"{listen}: {wrong.strerror}: choose another address for the gateway") from wrong
+
+
+def _bound(listen: str) -> OSError | None:
+    """Why nobody can listen there now."""
     host, _, port = listen.rpartition(":")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            raise Refused("port", f"{listen}: {error.strerror}: choose another address for the gateway") from error
+            return error
+    return None
 
 
 def _await(what: Callable[[], bool], seconds: float) -> bool:

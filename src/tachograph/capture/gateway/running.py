@@ -127,6 +127,13 @@ class Run:
         except Busy:
             return False
 
+    def drains(self) -> bool:
+        """Whether it says that it takes nothing new."""
+        try:
+            return self.admin.get("/ready").startswith("DRAINING")
+        except Busy as busy:
+            return "DRAINING" in str(busy)
+
     def counts(self) -> tuple[int, int]:
         """(requests of clients under way, writes of its log that failed). Busy where it does not say."""
         found = self.admin.numbers(_COUNTS)
