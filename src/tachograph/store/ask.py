@@ -21,7 +21,7 @@ from tachograph.store.conditions import Parameters, Where, check_dimension, chec
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
 from tachograph.store.literals import Literals, named
-from tachograph.store.measures import MEASURES, Measure
+from tachograph.store.measures import MEASURES, Measure, Quantile
 from tachograph.store.planning import (
     Plan,
     Question,
@@ -149,7 +149,18 @@ def _sql(question: Question, plan: Plan | None, parameters: Parameters) -> str:
 
 def _figure(measure: Measure, plan: Plan | None, question: Question) -> str:
     text = measure.raw if plan is None else str(measure.rolled)
+    if measure.quantile is not None:
+        text = text.replace("{quantile}", _level(measure.quantile, plan, question))
     return text.replace("{seconds}", repr(question.width_seconds))
+
+
+def _level(wanted: Quantile, plan: Plan | None, question: Question) -> str:
+    """One of the levels that are asked of the same at once."""
+    of = wanted.raw if plan is None else wanted.rolled
+    found = [one.quantile for one in question.measures if one.quantile is not None]
+    levels = list(dict.fromkeys(one.level for one in found if of == (one.raw if plan is None else one.rolled)))
+    function, told = of
+    return f"{function}({', '.join(levels)})({told})[{levels.index(wanted.level) + 1}]"
 
 
 def _order(question: Question) -> str:

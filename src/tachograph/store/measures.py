@@ -1,7 +1,8 @@
 """The measures: every figure that may be asked, in one table.
 
 A line is a name with its unit last, the unit, the meaning, the SQL over raw rows and the SQL over the columns of a
-roll-up (None: only raw rows can tell). `{seconds}` stands for the width of the step.
+roll-up (None: only raw rows can tell). `{seconds}` stands for the width of the step, `{quantile}`
+for what `Quantile` says.
 What it must never know: who asks, a dimension, a time.
 Why null: a sum over nothing known is null, not 0; the shares say how much of a sum is known.
 
@@ -18,6 +19,17 @@ from tachograph.store.rollups import ITL_PER_DOUBLING, PER_DOUBLING
 
 
 @dataclass(frozen=True, slots=True)
+class Quantile:
+    """What a measure puts in the place of `{quantile}`: a level of what is read. Several levels of the same are asked
+    of the engine at once, for reading is what takes long. raw, rolled: an aggregate function and what it is given.
+    """
+
+    level: str
+    raw: tuple[str, str]
+    rolled: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """One figure: what it is called, counted in, and computed from."""
 
@@ -27,6 +39,7 @@ class Measure:
     raw: str
     rolled: str | None
     columns: tuple[str, ...]  # of the roll-up, that `rolled` reads
+    quantile: Quantile | None = None
 
 
 _LEVELS = {"p50": "0.5", "p90": "0.9", "p95": "0.95", "p99": "0.99"}
@@ -52,31 +65,39 @@ def _quantile(of: str, field: str, meaning: str, level: str) -> Measure:
     at = _level(level)
     column = f"{of}_buckets"
     counted = f"sum(arraySum(rolled.{column}.values))"
-    weighted = f"quantileExactWeightedArray({at})(rolled.{column}.keys, rolled.{column}.values)"
     return Measure(
         f"{of}_{level}_ms",
         "ms",
         f"{level[1:]}th percentile of {meaning}",
-        f"if(count({field}) = 0, NULL, quantileExact({at})({field}))",
-        f"if({counted} = 0, NULL, exp2({weighted} / {PER_DOUBLING}))",
+        f"if(count({field}) = 0, NULL, {{quantile}})",
+        f"if({counted} = 0, NULL, exp2({{quantile}} / {PER_DOUBLING}))",
         (column,),
+        Quantile(at, ("quantilesExact", field), _weighted(f"rolled.{column}.keys, rolled.{column}.values")),
     )
+
+
+def _weighted(told: str) -> tuple[str, str]:
+    return "quantilesExactWeightedArray", told
 
 
 def _itl_quantile(level: str) -> Measure:
     """Bucket i holds gaps from 2^((i-1)/4) to 2^(i/4) ms; its middle stands for it."""
     at = _level(level)
     middle = f"exp2(({{index}} - 0.5) / {ITL_PER_DOUBLING})"
-    raw = f"quantileExactWeightedArrayIf({at})(arrayEnumerate(itl_buckets), itl_buckets, arraySum(itl_buckets) > 0)"
+    known = "arraySum(itl_buckets) > 0"
     counted = "sum(arraySum(rolled.itl_buckets.values))"
-    rolled = f"quantileExactWeightedArray({at})(rolled.itl_buckets.keys, rolled.itl_buckets.values)"
     return Measure(
         f"itl_{level}_ms",
         "ms",
         f"{level[1:]}th percentile of the gaps between content events, over all gaps of all calls",
-        f"if(countIf(arraySum(itl_buckets) > 0) = 0, NULL, {middle.format(index=f'({raw} - 1)')})",
-        f"if({counted} = 0, NULL, {middle.format(index=rolled)})",
+        f"if(countIf({known}) = 0, NULL, {middle.format(index='({quantile} - 1)')})",
+        f"if({counted} = 0, NULL, {middle.format(index='{quantile}')})",
         ("itl_buckets",),
+        Quantile(
+            at,
+            ("quantilesExactWeightedArrayIf", f"arrayEnumerate(itl_buckets), itl_buckets, {known}"),
+            _weighted("rolled.itl_buckets.keys, rolled.itl_buckets.values"),
+        ),
     )
 
 

@@ -6,6 +6,8 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +17,10 @@ import pytest
 from tests.capture.gateway.envoys import binary, end_all, plain, standing_in
 from tests.durability.process import free_ports
 
+from tachograph.capture.gateway import launching
 from tachograph.capture.gateway.finding import Binary
 from tachograph.capture.gateway.process import Proxy, ProxyLimits
+from tachograph.capture.gateway.running import Run
 from tachograph.flow import Refused
 from tachograph.health import Health
 
@@ -274,6 +278,19 @@ def test_a_port_that_somebody_has_is_not_shared_with_him(place: Place) -> None:
     ):
         place.proxy().start()
     assert standing_in(place.folder) == []
+
+
+def test_the_number_of_a_process_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        run = Run(folder)
+        launcher = subprocess.Popen([sys.executable, "-I", "-S", launching.__file__, str(folder), "1000", "/bin/true"])
+        said = None
+        while said is None:
+            said = run.file(launching.PID)
+        assert said.strip().isdecimal()
+        assert launcher.wait() == 0
 
 
 def test_the_port_of_one_of_ours_that_was_killed_is_waited_for(place: Place) -> None:

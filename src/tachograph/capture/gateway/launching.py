@@ -43,7 +43,9 @@ def launch(folder: str, file_bytes_max: int, command: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a stream takes two, its client's and its provider's
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    Path(PID).write_text(f"{os.getpid()}\n")
+    # Whole or not at all: whoever waits for the file reads it at once.
+    Path(f"{PID}.new").write_text(f"{os.getpid()}\n")
+    Path(f"{PID}.new").replace(PID)
     try:
         os.execv(command[0], command)
     except OSError as error:
