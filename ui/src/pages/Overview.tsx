@@ -146,10 +146,10 @@ function Latency({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
 
 function Traffic({ course, marks }: { course: Answer<Series>; marks: Mark[] }) {
   const range = current();
-  const failed = useSeriesWhere({ measure: ["errors"], by: ["error_type"], step: step(range) }, narrowedTo("outcome", "error"));
+  const shown = choice("traffic", "tokens");
+  const failed = useSeriesWhere({ measure: ["errors"], by: ["error_type"], step: step(range) }, shown === "errors" ? narrowedTo("outcome", "error") : null);
   const tokens = useMemo(() => (course.data ? ofMeasures(course.data, ["tokens_per_minute"], [title("tokens_per_minute")]) : null), [course.data]);
   const errors = useMemo(() => (failed.data ? ofLabels(failed.data, "errors") : null), [failed.data]);
-  const shown = choice("traffic", "tokens");
   const options = [
     { value: "tokens", title: title("tokens_per_minute") },
     { value: "errors", title: title("errors") },
