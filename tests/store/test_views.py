@@ -85,7 +85,7 @@ def answered(minute: float, version: str | None, **more: Any) -> Call:
 
 
 def changes(store: Store) -> list[tuple[float, str, str]]:
-    _, found = store.versions(since=JUNE, until=JUNE + timedelta(days=10))
+    found = store.changes(since=JUNE, until=JUNE + timedelta(days=10))
     return [((change.at - JUNE).total_seconds() / 60, change.before, change.after) for change in found]
 
 
@@ -127,7 +127,7 @@ def test_versions_are_what_the_calls_say(store: Store, where: dict[str, Any]) ->
     ]
     store.write(calls, "t")
     low, high = JUNE + timedelta(minutes=50), JUNE + timedelta(days=2, hours=15, minutes=7)
-    found, _ = store.versions(where, since=low, until=high)
+    found = store.versions(where, since=low, until=high)
     wanted: dict[tuple[Any, ...], list[Call]] = {}
     for call in calls:
         if low <= call.started_at < high and ("provider" not in where or call.provider == "a"):
@@ -150,6 +150,6 @@ def test_versions_are_what_the_calls_say(store: Store, where: dict[str, Any]) ->
 def test_of_calls_that_are_gone_the_hour_is_told(store: Store) -> None:
     store.write([answered(10, "a"), answered(130, "a")], "t")
     store.engine.command("ALTER TABLE calls DELETE WHERE 1", mutations_sync=1)
-    ((version,), _) = store.versions(since=JUNE, until=JUNE + timedelta(days=1))
+    (version,) = store.versions(since=JUNE, until=JUNE + timedelta(days=1))
     assert (version.calls, version.price_id) == (2, None)
     assert (version.first_seen, version.last_seen) == (JUNE, JUNE + 3 * HOUR - timedelta(microseconds=1))

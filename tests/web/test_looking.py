@@ -141,7 +141,7 @@ def test_what_prometheus_cannot_tell_says_why(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["heat?of=cost", "prices", "models?since=x", "headroom?where=modell=a", "ask/text?by=x"]
+    "path", ["heat?of=cost", "prices", "models?since=x", "changes?until=x", "headroom?where=modell=a", "ask/text?by=x"]
 )
 def test_what_makes_no_sense_is_refused(address: str, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -157,7 +157,7 @@ def test_certain_teams_are_shown_theirs_alone(store: Store) -> None:
     theirs = TeamViews(store, TeamData(store, ["growth"]).theirs)  # type: ignore[arg-type]
     whole = {"since": NOW - timedelta(days=3), "until": NOW}
     own = store.ask("calls", where={"team": "growth"}, **whole).rows[0].values[0]
-    assert sum(version.calls for version in theirs.versions(**whole)[0]) == own
+    assert sum(version.calls for version in theirs.versions(**whole)) == own
     assert theirs.headroom(**whole) == []
     assert "growth" in theirs.statement("calls", **whole)
     heat = theirs.heat("duration_ms", step=timedelta(hours=1), **whole)

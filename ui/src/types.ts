@@ -115,6 +115,9 @@ export interface VersionChange {
 
 export interface Models {
   models: ModelVersion[];
+}
+
+export interface Changes {
   changes: VersionChange[];
 }
 

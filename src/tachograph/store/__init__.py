@@ -193,11 +193,13 @@ class Store:
         """See `store.heat`."""
         return heating.heat(self.engine, of, where, since=since, until=until, step=step, kept_days=self._kept_days)
 
-    def versions(
-        self, where: Where | None = None, *, since: datetime, until: datetime
-    ) -> tuple[list[versioning.Version], list[versioning.Change]]:
+    def versions(self, where: Where | None = None, *, since: datetime, until: datetime) -> list[versioning.Version]:
         """See `store.versions`."""
         return versioning.versions(self.engine, where, since=since, until=until, kept_days=self._kept_days)
+
+    def changes(self, where: Where | None = None, *, since: datetime, until: datetime) -> list[versioning.Change]:
+        """See `store.versions`."""
+        return versioning.changes(self.engine, where, since=since, until=until, kept_days=self._kept_days)
 
     def headroom(self, where: Where | None = None, *, since: datetime, until: datetime) -> list[allowed.Headroom]:
         """See `store.headroom`."""

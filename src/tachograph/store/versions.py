@@ -9,11 +9,12 @@ are told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 
 from tachograph.store.conditions import Parameters, Where, check_where, conditions, microseconds, moment
 from tachograph.store.engine import Engine
@@ -22,13 +23,15 @@ from tachograph.store.measures import MEASURES, Measure
 from tachograph.store.planning import Question, Retention, check_range, clock, planned, rows
 
 ROWS_MAX = 300_000
-_KEYS = ("provider", "request_model", "response_model", "model")
+_ANSWERED = ("provider", "request_model", "response_model")
+_KEYS = (*_ANSWERED, "model")
 _FINE, _COARSE = timedelta(hours=1), timedelta(days=1)
 _FINE_UNTIL = timedelta(days=45)
 _ENOUGH_CALLS = 10  # in the last step there is, which no next one can confirm
 _TAKEN_OVER = 2 / 3  # of the answers of a step, from which on a version is the one that answers
 _PRICED = Measure("priced_calls", "calls", "", "count(cost_usd)", "sum(rolled.priced_calls)", ("priced_calls",))
 
+Answered = tuple[str, str, str]
 Key = tuple[str, str | None, str | None, str | None]
 
 
@@ -86,57 +89,120 @@ def versions(
     since: datetime,
     until: datetime,
     kept_days: Retention = MappingProxyType({}),
-) -> tuple[list[Version], list[Change]]:
-    """The versions of the calls with since <= started_at < until, those that answered most first; and the changes of
-    them, oldest first. Raises as `ask` does.
-    """
-    check_where(where)
-    check_range(since, until)
-    step = _FINE if until - since <= _FINE_UNTIL else _COARSE
-    measures = (MEASURES["calls"], MEASURES["cost_usd"], _PRICED)
-    question = Question(measures, _KEYS, where or {}, since.astimezone(UTC), until.astimezone(UTC), step)
-    steps = _stepwise(engine, question, kept_days)
+) -> list[Version]:
+    """The versions of the calls with since <= started_at < until, those that answered most first. Raises as `ask`."""
+    question = _question((MEASURES["calls"], MEASURES["cost_usd"], _PRICED), _KEYS, where, since, until)
+    steps: dict[Key, _Steps] = {}
+    for (*key, at), (calls, cost, priced) in _stepwise(engine, question, kept_days):
+        steps.setdefault((key[0], key[1], key[2], key[3]), _Steps()).add(at, calls, cost, priced)
     seen = _seen(engine, question, steps)
     found = [_version(key, steps[key], seen.get(key), question) for key in steps]
     found.sort(key=lambda version: (-version.calls, version.provider, version.request_model or ""))
-    return found, _changes(found, steps, int(step.total_seconds()))
+    return found
 
 
-def _stepwise(engine: Engine, question: Question, kept_days: Retention) -> dict[Key, _Steps]:
+def changes(
+    engine: Engine,
+    where: Where | None = None,
+    *,
+    since: datetime,
+    until: datetime,
+    kept_days: Retention = MappingProxyType({}),
+) -> list[Change]:
+    """When another version took over what is requested by the same name, oldest first. Raises as `ask` does."""
+    question = _question((MEASURES["calls"],), _ANSWERED, where, since, until)
+    answered: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
+    for (provider, requested, version, at), (calls,) in _stepwise(engine, question, kept_days):
+        if requested is not None and version is not None:
+            answered.setdefault((provider, requested), {}).setdefault(version, {})[at] = calls
+    taken = [(*asked, *one) for asked, by_version in answered.items() for one in _taken_over(by_version)]
+    firsts = {(*asked, name): min(steps) for asked, of in answered.items() for name, steps in of.items()}
+    width = question.step_seconds or 1
+    near = {
+        (provider, requested, after): firsts[provider, requested, after]
+        for provider, requested, at, _, after in taken
+        if abs(firsts[provider, requested, after] - at) < 2 * width
+    }
+    begun = _begun(engine, question, near)
+    found = [
+        Change(begun.get((provider, requested, after), moment(at * 10**6)), provider, requested, before, after)
+        for provider, requested, at, before, after in taken
+    ]
+    return sorted(found, key=lambda change: (change.at, change.provider, change.request_model))
+
+
+def _question(
+    measures: tuple[Measure, ...], by: tuple[str, ...], where: Where | None, since: datetime, until: datetime
+) -> Question:
+    check_where(where)
+    check_range(since, until)
+    step = _FINE if until - since <= _FINE_UNTIL else _COARSE
+    return Question(measures, by, where or {}, since.astimezone(UTC), until.astimezone(UTC), step)
+
+
+def _stepwise(
+    engine: Engine, question: Question, kept_days: Retention
+) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """(labels and the step's start in seconds since 1970, figures), by time."""
     plan, told = planned(engine, question, kept_days), Parameters()
-    seconds = question.step_seconds or 1
+    seconds, labels = question.step_seconds or 1, ", ".join(question.by)
     figures = ", ".join(str(measure.raw if plan is None else measure.rolled) for measure in question.measures)
     there = "" if plan is None else " HAVING sum(rolled.calls) != 0"
     found = engine.query(
-        f"SELECT {', '.join(_KEYS)}, intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at, {figures}"
-        f" FROM {rows(question, plan, told)} GROUP BY {', '.join(_KEYS)}, step_at{there}"
+        f"SELECT {labels}, intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at, {figures}"
+        f" FROM {rows(question, plan, told)} GROUP BY {labels}, step_at{there}"
         f" ORDER BY step_at LIMIT {ROWS_MAX + 1}",
         told.values,
     )
     if len(found) > ROWS_MAX:
         raise StoreError("there are too many versions in this time: ask a shorter time or one provider")
-    steps: dict[Key, _Steps] = {}
-    for *key, at, calls, cost, priced in found:
-        steps.setdefault((key[0], key[1], key[2], key[3]), _Steps()).add(at, calls, cost, priced)
-    return steps
+    width = len(question.by) + 1
+    return ((tuple(row[:width]), tuple(row[width:])) for row in found)
+
+
+def _begun(engine: Engine, question: Question, steps: Mapping[Answered, int]) -> dict[Answered, datetime]:
+    """When each of these first answered, by the raw rows of its step, whose start is told; where they are no longer
+    kept, the step's start.
+    """
+    if not steps:
+        return {}
+    first = {key: moment(max(at * 10**6, microseconds(question.since))) for key, at in steps.items()}
+    width, told = question.step_seconds or 1, Parameters()
+    found = engine.query(
+        f"SELECT {', '.join(_ANSWERED)}, toUnixTimestamp64Micro(min(started_at)) FROM calls WHERE same_as IS NULL"
+        f"{_within(question, sorted(set(steps.values())), told)} AND response_model IN"
+        f" ({', '.join(told.bind(name, 'String') for name in sorted({key[2] for key in steps}))})"
+        f"{conditions(question.where, told)} GROUP BY {', '.join(_ANSWERED)}",
+        told.values,
+    )
+    for provider, requested, version, at in found:
+        key = (provider, requested, version)
+        if key in steps and steps[key] * 10**6 <= at < (steps[key] + width) * 10**6:
+            first[key] = moment(at)
+    return first
+
+
+def _within(question: Question, starts: Sequence[int], told: Parameters) -> str:
+    """SQL of the part of the range that lies in these steps."""
+    spans = " OR ".join(
+        f"started_at >= {told.moment(moment(low * 10**6))} AND started_at < {told.moment(moment(high * 10**6))}"
+        for low, high in _joined(starts, question.step_seconds or 1)
+    )
+    since, until = told.moment(question.since), told.moment(question.until)
+    return f" AND ({spans}) AND started_at >= {since} AND started_at < {until}"
 
 
 def _seen(engine: Engine, question: Question, steps: Mapping[Key, _Steps]) -> dict[Key, tuple[int, int, str | None]]:
     """First and last moment in microseconds, last price, from the raw rows of the steps in which these must be."""
-    width, wanted = question.step_seconds or 1, set()
+    wanted: set[int] = set()
     for one in steps.values():
         wanted |= {min(one.calls), max(one.calls), *([] if one.priced_last is None else [one.priced_last])}
     if not wanted:
         return {}
     told = Parameters()
-    spans = " OR ".join(
-        f"started_at >= {told.moment(moment(low * 10**6))} AND started_at < {told.moment(moment(high * 10**6))}"
-        for low, high in _joined(sorted(wanted), width)
-    )
     found = engine.query(
         f"SELECT {', '.join(_KEYS)}, toUnixTimestamp64Micro(min(started_at)), toUnixTimestamp64Micro(max(started_at)),"
-        f" argMax(price_id, started_at) FROM calls WHERE same_as IS NULL AND ({spans})"
-        f" AND started_at >= {told.moment(question.since)} AND started_at < {told.moment(question.until)}"
+        f" argMax(price_id, started_at) FROM calls WHERE same_as IS NULL{_within(question, sorted(wanted), told)}"
         f"{conditions(question.where, told)} GROUP BY {', '.join(_KEYS)}",
         told.values,
     )
@@ -164,28 +230,6 @@ def _version(key: Key, one: _Steps, seen: tuple[int, int, str | None] | None, qu
     cost = None if one.cost is None or not one.priced else float(one.cost)
     calls = sum(one.calls.values())
     return Version(*key, calls, cost, one.priced, moment(exact_first), moment(exact_last), price_id)
-
-
-def _changes(found: Iterable[Version], steps: Mapping[Key, _Steps], width: int) -> list[Change]:
-    """The moments from which on another version answers what is requested by the same name."""
-    answered: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
-    first: dict[tuple[str, str, str], datetime] = {}
-    for version in found:
-        if version.request_model is not None and version.response_model is not None:
-            asked = (version.provider, version.request_model)
-            key = (*asked, version.response_model, version.model)
-            by_step = answered.setdefault(asked, {}).setdefault(version.response_model, {})
-            for at, calls in steps[key].calls.items():
-                by_step[at] = by_step.get(at, 0) + calls
-            one = (*asked, version.response_model)
-            first[one] = min(first.get(one, version.first_seen), version.first_seen)
-    changes = []
-    for asked, by_version in answered.items():
-        for at, before, after in _taken_over(by_version):
-            begun = first[*asked, after]
-            near = abs(begun.timestamp() - at) < 2 * width
-            changes.append(Change(begun if near else moment(at * 10**6), *asked, before, after))
-    return sorted(changes, key=lambda change: (change.at, change.provider, change.request_model))
 
 
 def _taken_over(by_version: Mapping[str, Mapping[int, int]]) -> list[tuple[int, str, str]]:

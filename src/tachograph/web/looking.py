@@ -96,7 +96,7 @@ def _step(width: timedelta) -> timedelta:
 
 
 async def models(parts: Parts, request: Request) -> Response:
-    """Every version that was seen, what has no price with its remedy, and when one version took over from another."""
+    """Every version that was seen, and what has no price with its remedy."""
     if parts.views is None or parts.prices is None:
         return _nothing()
     query, views, prices = request.query_params, parts.views, parts.prices
@@ -104,15 +104,25 @@ async def models(parts: Parts, request: Request) -> Response:
     where = parameters.filters(query.getlist("where"))
 
     def look() -> dict[str, Any]:
-        found, changes = views.versions(where, since=since, until=until)
-        listed = [_plain(version) for version in found]
+        listed = [_plain(version) for version in views.versions(where, since=since, until=until)]
         for row in listed:
             unpriced = row["priced_calls"] < row["calls"]
             names = row["provider"], row["request_model"], row["response_model"]
             row["fix"] = prices.fix(*names, parts.now()) if unpriced else None
-        return {"models": listed, "changes": [_plain(change) for change in changes]}
+        return {"models": listed}
 
     return JSONResponse(await run_in_threadpool(look))
+
+
+async def changes(parts: Parts, request: Request) -> Response:
+    """When one version took over from another."""
+    if parts.views is None:
+        return _nothing()
+    query, views = request.query_params, parts.views
+    since, until = parameters.moments(query, "30d", parts.now())
+    where = parameters.filters(query.getlist("where"))
+    found = await run_in_threadpool(views.changes, where, since=since, until=until)
+    return JSONResponse({"changes": [_plain(change) for change in found]})
 
 
 async def prices(parts: Parts, request: Request) -> Response:

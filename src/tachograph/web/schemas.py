@@ -243,9 +243,13 @@ MODELS = _object(
                 }
             )
         ),
+    }
+)
+CHANGES = _object(
+    {
         "changes": _listed(
             _object({"at": _TIME, "provider": _WORD, "request_model": _WORD, "before": _WORD, "after": _WORD})
-        ),
+        )
     }
 )
 PRICES = _object(

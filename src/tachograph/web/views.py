@@ -40,8 +40,12 @@ class Views(Protocol):
         """Latency over time, by bucket."""
         ...
 
-    def versions(self, where: Where = None, *, since: datetime, until: datetime) -> tuple[list[Version], list[Change]]:
-        """Every version of a model, and when one took over."""
+    def versions(self, where: Where = None, *, since: datetime, until: datetime) -> list[Version]:
+        """Every version of a model."""
+        ...
+
+    def changes(self, where: Where = None, *, since: datetime, until: datetime) -> list[Change]:
+        """When another version took over what is requested by the same name."""
         ...
 
     def headroom(self, where: Where = None, *, since: datetime, until: datetime) -> list[Headroom]:
@@ -86,9 +90,13 @@ class TeamViews:
         """See `Views`."""
         return self._views.heat(of, self._theirs(where), since=since, until=until, step=step)
 
-    def versions(self, where: Where = None, *, since: datetime, until: datetime) -> tuple[list[Version], list[Change]]:
+    def versions(self, where: Where = None, *, since: datetime, until: datetime) -> list[Version]:
         """See `Views`."""
         return self._views.versions(self._theirs(where), since=since, until=until)
+
+    def changes(self, where: Where = None, *, since: datetime, until: datetime) -> list[Change]:
+        """See `Views`."""
+        return self._views.changes(self._theirs(where), since=since, until=until)
 
     def headroom(self, where: Where = None, *, since: datetime, until: datetime) -> list[Headroom]:
         """See `Views`."""

@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { address, annotated } from "../api";
 import { filters, useAnswer } from "../answers";
 import { current } from "../range";
-import type { Annotation, Models } from "../types";
+import type { Annotation, Changes } from "../types";
 import type { Mark } from "./lines";
 
 export interface Happening extends Mark {
@@ -16,13 +16,13 @@ export function useEvents(): Happening[] {
   const between = { since: range.since, until: range.until };
   // the counter is in the question, so that a new annotation asks again
   const told = useAnswer<{ annotations: Annotation[] }>(`${address("annotations", between)}#${annotated.value}`, range.live, true);
-  const models = useAnswer<Models>(address("models", { ...between, where: filters() }), range.live, true);
+  const changes = useAnswer<Changes>(address("changes", { ...between, where: filters() }), range.live, true);
   return useMemo(
     () => [
       ...(told.data?.annotations ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: each.text, kind: each.kind, id: each.annotation_id })),
-      ...(models.data?.changes ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: `${each.request_model} → ${each.after}`, kind: "model", id: "" })),
+      ...(changes.data?.changes ?? []).map((each) => ({ at: Date.parse(each.at) / 1000, text: `${each.request_model} → ${each.after}`, kind: "model", id: "" })),
     ],
-    [told.data, models.data],
+    [told.data, changes.data],
   );
 }
 

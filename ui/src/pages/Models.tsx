@@ -18,7 +18,7 @@ export function Models() {
       <Bar title="Models" />
       <div class="grid models">
         <Versions models={models} />
-        <Changes models={models} />
+        <Changes />
         <Unpriced models={models} />
         <Prices models={models} />
       </div>

@@ -1,6 +1,7 @@
 // When the same requested name began to be answered by another version, and what that did.
 import { useMemo } from "preact/hooks";
-import { type Answer, filters } from "../answers";
+import { type Answer, filters, useAnswer } from "../answers";
+import { address } from "../api";
 import { TimeChart } from "../charts/TimeChart";
 import { ofLabels } from "../charts/lines";
 import { instead, without } from "../conditions";
@@ -11,7 +12,7 @@ import { Answered, Panel, Waiting } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { choice, href } from "../place";
 import { type Range, current, moment, step } from "../range";
-import type { Models, Series, VersionChange } from "../types";
+import type { Changes as ChangesAnswer, Series, VersionChange } from "../types";
 import { choices } from "../words";
 import { COMPARED, type Compared, compared, enough, keyOf, mood, spans } from "./ModelsComparison";
 
@@ -23,8 +24,10 @@ const SPANS = [
 ];
 const SPAN_OTHERWISE = "86400";
 
-export function Changes({ models }: { models: Answer<Models> }) {
-  const changes = [...(models.data?.changes ?? [])].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+export function Changes() {
+  const { since, until, live } = current();
+  const answer = useAnswer<ChangesAnswer>(address("changes", { since, until, where: filters() }), live);
+  const changes = [...(answer.data?.changes ?? [])].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const chosen = changes.find((each) => keyOf(each) === choice("change", "")) ?? changes[0];
   const nothing = (
     <div class="nothing">
@@ -39,7 +42,7 @@ export function Changes({ models }: { models: Answer<Models> }) {
       wide
       actions={changes.length > 0 && <Select name="span" label="compare" options={SPANS} otherwise={SPAN_OTHERWISE} />}
     >
-      <Answered answer={models} height={260} empty={(data) => data.changes.length === 0} nothing={nothing}>
+      <Answered answer={answer} height={260} empty={(data) => data.changes.length === 0} nothing={nothing}>
         {() => (
           <div class="changes">
             <ol class="timeline" aria-label="Changes of version, the newest first">
