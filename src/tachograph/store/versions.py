@@ -9,8 +9,8 @@ are told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -64,22 +64,16 @@ class Change:
     after: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Steps:
-    """A version step by step, in seconds since 1970."""
+    """A version in steps, whose starts are told in seconds since 1970. priced_last: of the last that has a price."""
 
-    calls: dict[int, int] = field(default_factory=dict)
-    cost: Decimal | None = None
-    priced: int = 0
-    priced_last: int | None = None
-
-    def add(self, at: int, calls: int, cost: Decimal | None, priced: int) -> None:
-        self.calls[at] = calls
-        self.priced += priced
-        if priced:
-            self.priced_last = at
-        if cost is not None:
-            self.cost = cost + (self.cost or 0)
+    calls: int
+    cost: Decimal | None
+    priced: int
+    first: int
+    last: int
+    priced_last: int | None
 
 
 def versions(
@@ -92,9 +86,9 @@ def versions(
 ) -> list[Version]:
     """The versions of the calls with since <= started_at < until, those that answered most first. Raises as `ask`."""
     question = _question((MEASURES["calls"], MEASURES["cost_usd"], _PRICED), _KEYS, where, since, until)
-    steps: dict[Key, _Steps] = {}
-    for (*key, at), (calls, cost, priced) in _stepwise(engine, question, kept_days):
-        steps.setdefault((key[0], key[1], key[2], key[3]), _Steps()).add(at, calls, cost, priced)
+    of_all = "sum(f0), sum(f1), sum(f2), min(step_at), max(step_at), maxOrNullIf(step_at, f2 > 0)"
+    listed = _stepwise(engine, question, kept_days, of_all)
+    steps: dict[Key, _Steps] = {(row[0], row[1], row[2], row[3]): _Steps(*row[4:]) for row in listed}
     seen = _seen(engine, question, steps)
     found = [_version(key, steps[key], seen.get(key), question) for key in steps]
     found.sort(key=lambda version: (-version.calls, version.provider, version.request_model or ""))
@@ -112,9 +106,10 @@ def changes(
     """When another version took over what is requested by the same name, oldest first. Raises as `ask` does."""
     question = _question((MEASURES["calls"],), _ANSWERED, where, since, until)
     answered: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
-    for (provider, requested, version, at), (calls,) in _stepwise(engine, question, kept_days):
+    listed = _stepwise(engine, question, kept_days, "groupArray(step_at), groupArray(f0)")
+    for provider, requested, version, at, calls in sorted(listed, key=lambda row: min(row[3])):
         if requested is not None and version is not None:
-            answered.setdefault((provider, requested), {}).setdefault(version, {})[at] = calls
+            answered.setdefault((provider, requested), {})[version] = dict(zip(at, calls, strict=True))
     taken = [(*asked, *one) for asked, by_version in answered.items() for one in _taken_over(by_version)]
     firsts = {(*asked, name): min(steps) for asked, of in answered.items() for name, steps in of.items()}
     width = question.step_seconds or 1
@@ -140,24 +135,25 @@ def _question(
     return Question(measures, by, where or {}, since.astimezone(UTC), until.astimezone(UTC), step)
 
 
-def _stepwise(
-    engine: Engine, question: Question, kept_days: Retention
-) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """(labels and the step's start in seconds since 1970, figures), by time."""
+def _stepwise(engine: Engine, question: Question, kept_days: Retention, figures: str) -> list[Sequence[Any]]:
+    """The labels, and `figures` over their steps: aggregates of `step_at`, the start of a step in seconds since 1970,
+    and of the measures `f0`, `f1` and so on.
+    """
     plan, told = planned(engine, question, kept_days), Parameters()
     seconds, labels = question.step_seconds or 1, ", ".join(question.by)
-    figures = ", ".join(str(measure.raw if plan is None else measure.rolled) for measure in question.measures)
+    each = [str(measure.raw if plan is None else measure.rolled) for measure in question.measures]
     there = "" if plan is None else " HAVING sum(rolled.calls) != 0"
     found = engine.query(
-        f"SELECT {labels}, intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at, {figures}"
-        f" FROM {rows(question, plan, told)} GROUP BY {labels}, step_at{there}"
-        f" ORDER BY step_at LIMIT {ROWS_MAX + 1}",
+        f"SELECT {labels}, {figures}, count() FROM ("
+        f"SELECT {labels}, intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at,"
+        f" {', '.join(f'{figure} AS f{place}' for place, figure in enumerate(each))}"
+        f" FROM {rows(question, plan, told)} GROUP BY {labels}, step_at{there} LIMIT {ROWS_MAX + 1}"
+        f") GROUP BY {labels}",
         told.values,
     )
-    if len(found) > ROWS_MAX:
+    if sum(row[-1] for row in found) > ROWS_MAX:
         raise StoreError("there are too many versions in this time: ask a shorter time or one provider")
-    width = len(question.by) + 1
-    return ((tuple(row[:width]), tuple(row[width:])) for row in found)
+    return [row[:-1] for row in found]
 
 
 def _begun(engine: Engine, question: Question, steps: Mapping[Answered, int]) -> dict[Answered, datetime]:
@@ -196,7 +192,7 @@ def _seen(engine: Engine, question: Question, steps: Mapping[Key, _Steps]) -> di
     """First and last moment in microseconds, last price, from the raw rows of the steps in which these must be."""
     wanted: set[int] = set()
     for one in steps.values():
-        wanted |= {min(one.calls), max(one.calls), *([] if one.priced_last is None else [one.priced_last])}
+        wanted |= {one.first, one.last, *([] if one.priced_last is None else [one.priced_last])}
     if not wanted:
         return {}
     told = Parameters()
@@ -222,14 +218,13 @@ def _joined(starts: Sequence[int], width: int) -> list[tuple[int, int]]:
 
 def _version(key: Key, one: _Steps, seen: tuple[int, int, str | None] | None, question: Question) -> Version:
     width = (question.step_seconds or 1) * 10**6
-    first, last = min(one.calls) * 10**6, max(one.calls) * 10**6
+    first, last = one.first * 10**6, one.last * 10**6
     low, high, price_id = seen or (None, None, None)
     since, until = microseconds(question.since), microseconds(question.until)
     exact_first = low if low is not None and first <= low < first + width else max(first, since)
     exact_last = high if high is not None and last <= high < last + width else min(last + width, until) - 1
     cost = None if one.cost is None or not one.priced else float(one.cost)
-    calls = sum(one.calls.values())
-    return Version(*key, calls, cost, one.priced, moment(exact_first), moment(exact_last), price_id)
+    return Version(*key, one.calls, cost, one.priced, moment(exact_first), moment(exact_last), price_id)
 
 
 def _taken_over(by_version: Mapping[str, Mapping[int, int]]) -> list[tuple[int, str, str]]:
