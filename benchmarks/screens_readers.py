@@ -3,8 +3,8 @@
     python -m benchmarks.screens_readers http://127.0.0.1:4180 questions.json --readers 10
 
 In: an address, the questions of a page. Out, once standard input is closed: what each answer took, in ms, as JSON.
-As ui/src/answers.ts has it: a question is asked again when calls were stored since, after one second or ten times as
-long as it took last, whichever is longer. Each reader follows /api/v1/pulse.
+As ui/src/answers.ts has it: a question is asked again when calls were stored since, after one second or thirty times
+as long as it took last, whichever is longer. Each reader follows /api/v1/pulse.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 FRESH_SECONDS_MIN = 1.0
-REST_FACTOR = 10
+REST_FACTOR = 30
 LOOK_SECONDS = 0.25
 
 

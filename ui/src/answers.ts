@@ -22,8 +22,8 @@ export interface Answer<T> {
 
 const SLOW_MS = 1000;
 const FRESH_MS_MIN = 1000;
-// A store that is busy is asked more rarely: ten times as long as it took.
-const REST_FACTOR = 10;
+// A store that is busy is asked more rarely: thirty times as long as it took. What comes in has the right of way.
+const REST_FACTOR = 30;
 // Without calls the window moves on all the same.
 const IDLE_MS = 20_000;
 const REMEMBERED_MAX = 60;
