@@ -18,7 +18,7 @@ def client(options: Options) -> Any:
     except ImportError:  # before version 2
         from mistralai import Mistral
         from mistralai.utils import BackoffStrategy, RetryConfig
-    again = RetryConfig("backoff", BackoffStrategy(400, 400, 1.0, 300), False) if options.retries else None
+    again = RetryConfig("backoff", BackoffStrategy(1500, 1500, 1.0, 1400), False) if options.retries else None
     named = {"server_url": options.url + "/mistral", "timeout_ms": int(options.timeout_seconds * 1000)}
     return Mistral(api_key=drive.KEY, retry_config=again, **named)
 
