@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tachograph.call import BY_NAME
-from tachograph.store.measures import MEASURES, Measure
+from tachograph.store.measures import MEASURES, Measure, figure
 
 MINUTES_DAYS = 3  # a longer range is read from the hours
 NONE = "(none)"
@@ -29,7 +29,7 @@ _VERSION = "coalesce(response_model, concat(coalesce(request_model, '(unknown)')
 
 def rolled(figures: Figures, by: Sequence[str] = (), *, step: bool, chosen: Sequence[str], more: str = "") -> str:
     """Figures of the roll-ups by minute and by hour. more: a further condition."""
-    measures = [_measure(figure) for figure in figures.values()]
+    measures = [_measure(each) for each in figures.values()]
     columns = sorted({"calls", *(column for measure in measures for column in measure.columns)})
     read = ", ".join(dict.fromkeys(("time", *by, "outcome", *columns)))
     hours = f"{_LONG} AND $__interval_s % 3600 = 0" if step else _LONG
@@ -90,7 +90,8 @@ def _select(figures: Figures, by: Sequence[str], kind: str, step: bool, source: 
     clock = "rolled.time" if kind == "rolled" else "started_at"
     made = [f"{_start(clock)} AS time"] if step else []
     made += [f'{_named(name, "rolled." if kind == "rolled" else "")} AS "{title(name)}"' for name in by]
-    made += [f'toFloat64({_figure(figure, kind, width)}) AS "{name}"' for name, figure in figures.items()]
+    among = [_measure(each) for each in figures.values()]
+    made += [f'toFloat64({_figure(each, among, kind, width)}) AS "{name}"' for name, each in figures.items()]
     keys = [*(["time"] if step else []), *(f'"{title(name)}"' for name in by)]
     closing = [where, f"GROUP BY {', '.join(keys)}" if keys else "", f"HAVING {some}", "ORDER BY time" if step else ""]
     listed = ",\n    ".join(made)
@@ -102,18 +103,13 @@ def title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _measure(figure: str | tuple[str, str]) -> Measure:
-    return MEASURES[figure if isinstance(figure, str) else figure[0]]
+def _measure(wanted: str | tuple[str, str]) -> Measure:
+    return MEASURES[wanted if isinstance(wanted, str) else wanted[0]]
 
 
-def _figure(figure: str | tuple[str, str], kind: str, width: str) -> str:
-    measure = _measure(figure)
-    text = measure.raw if kind == "raw" else measure.rolled
-    if text is None:
-        raise ValueError(f"{measure.name} is in no roll-up")
-    if isinstance(figure, tuple):
-        text = f"({text}) * {figure[1]}"
-    return text.replace("{seconds}", width)
+def _figure(wanted: str | tuple[str, str], among: Sequence[Measure], kind: str, width: str) -> str:
+    text = figure(_measure(wanted), among, kind == "rolled", width)
+    return f"({text}) * {wanted[1].replace('{seconds}', width)}" if isinstance(wanted, tuple) else text
 
 
 def _named(name: str, of: str = "") -> str:

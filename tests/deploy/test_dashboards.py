@@ -116,6 +116,12 @@ def test_the_source_is_a_choice_and_every_variable_is_there(name: str) -> None:
     assert set(variables) - used - {"interval"} == set()  # none that chooses nothing
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_measure_is_written_out(name: str) -> None:
+    text = json.dumps(ALL[name])
+    assert "{quantile}" not in text and "{seconds}" not in text
+
+
 def test_no_host_but_the_default_of_our_own_screens() -> None:
     hosts = [text for one in ALL.values() for text in strings(one) if "://" in text]
     assert set(hosts) == {"http://localhost:4180"}

@@ -21,7 +21,7 @@ from tachograph.store.conditions import Parameters, Where, check_dimension, chec
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
 from tachograph.store.literals import Literals, named
-from tachograph.store.measures import MEASURES, Measure, Quantile
+from tachograph.store.measures import MEASURES, Measure, figure
 from tachograph.store.planning import (
     Plan,
     Question,
@@ -137,7 +137,11 @@ def _sql(question: Question, plan: Plan | None, parameters: Parameters) -> str:
     seconds = question.step_seconds
     labels = [f"{label(name, parameters)} AS l{i}" for i, name in enumerate(question.by)]
     times = [] if seconds is None else [f"intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at"]
-    figures = [f"{_figure(measure, plan, question)} AS m{i}" for i, measure in enumerate(question.measures)]
+    width = repr(question.width_seconds)
+    figures = [
+        f"{figure(measure, question.measures, plan is not None, width)} AS m{i}"
+        for i, measure in enumerate(question.measures)
+    ]
     source = rows(question, plan, parameters)
     keys = [f"l{i}" for i in range(len(labels))] + ["step_at"] * len(times)
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
@@ -145,22 +149,6 @@ def _sql(question: Question, plan: Plan | None, parameters: Parameters) -> str:
         group += " HAVING sum(rolled.calls) != 0"
     clauses = [f"SELECT {', '.join(labels + times + figures)}", f"FROM {source}", group, _order(question)]
     return "\n".join(clause for clause in clauses if clause)
-
-
-def _figure(measure: Measure, plan: Plan | None, question: Question) -> str:
-    text = measure.raw if plan is None else str(measure.rolled)
-    if measure.quantile is not None:
-        text = text.replace("{quantile}", _level(measure.quantile, plan, question))
-    return text.replace("{seconds}", repr(question.width_seconds))
-
-
-def _level(wanted: Quantile, plan: Plan | None, question: Question) -> str:
-    """One of the levels that are asked of the same at once."""
-    of = wanted.raw if plan is None else wanted.rolled
-    found = [one.quantile for one in question.measures if one.quantile is not None]
-    levels = list(dict.fromkeys(one.level for one in found if of == (one.raw if plan is None else one.rolled)))
-    function, told = of
-    return f"{function}({', '.join(levels)})({told})[{levels.index(wanted.level) + 1}]"
 
 
 def _order(question: Question) -> str:

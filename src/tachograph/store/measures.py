@@ -11,7 +11,7 @@ To add a measure, add a line; if a roll-up shall answer it, its columns must be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tachograph.call import BY_NAME, INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS
@@ -220,3 +220,24 @@ _ALL: tuple[Measure, ...] = (
 )
 
 MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
+
+
+def figure(measure: Measure, among: Sequence[Measure], rolled: bool, seconds: str) -> str:
+    """SQL of a measure that is asked together with others. rolled: over the columns of a roll-up; ValueError where it
+    is in none. seconds: SQL of the width of a step.
+    """
+    text = measure.rolled if rolled else measure.raw
+    if text is None:
+        raise ValueError(f"{measure.name} is in no roll-up")
+    if measure.quantile is not None:
+        text = text.replace("{quantile}", _at(measure.quantile, among, rolled))
+    return text.replace("{seconds}", seconds)
+
+
+def _at(wanted: Quantile, among: Sequence[Measure], rolled: bool) -> str:
+    """One of the levels that are asked of the same at once."""
+    of = wanted.rolled if rolled else wanted.raw
+    found = [one.quantile for one in among if one.quantile is not None]
+    levels = list(dict.fromkeys(one.level for one in found if of == (one.rolled if rolled else one.raw)))
+    function, told = of
+    return f"{function}({', '.join(levels)})({told})[{levels.index(wanted.level) + 1}]"
