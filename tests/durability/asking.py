@@ -105,20 +105,21 @@ class Witness:
     def __init__(self, folder: Path, kept: Path) -> None:
         self._folder, self._kept = folder, kept
         kept.mkdir()
-        self._turns = [time.monotonic()]
+        self._gaps: list[tuple[float, float]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def stood_still(self, since: float, until: float) -> float:
         """For how many seconds of that time it was not its turn, beyond what is usual of threads that share a core."""
-        between = zip(self._turns, self._turns[1:], strict=False)
-        gaps = [after - before for before, after in between if before < until and after > since]
-        return sum(gap for gap in gaps if gap > 0.1)
+        return sum(after - before for before, after in self._gaps if before < until and after > since)
 
     def _run(self) -> None:
+        turn = time.monotonic()
         while not self._stopping.wait(0.01):
-            self._turns.append(time.monotonic())
+            before, turn = turn, time.monotonic()
+            if turn - before > 0.1:
+                self._gaps.append((before, turn))
             with contextlib.suppress(OSError):  # a folder that is removed meanwhile
                 self.look()
 

@@ -107,6 +107,13 @@ def test_a_single_call_in_a_quiet_hour_is_no_change(store: Store) -> None:
     assert changes(store) == [(360, "a", "b")]
 
 
+def test_one_that_takes_over_two_hours_after_its_first_answer_did_so_with_that(store: Store) -> None:
+    old = [answered(minute, "a") for minute in range(0, 300, 3)]
+    store.write([*old, answered(190.1, "b"), *(answered(minute, "b") for minute in range(300, 500, 3))], "t")
+    ((minute, before, after),) = changes(store)
+    assert (minute, before, after) == (pytest.approx(190.1), "a", "b")
+
+
 def test_half_and_half_is_no_change(store: Store) -> None:
     calls = [answered(minute, "a" if minute % 2 else "b") for minute in range(100, 600)]
     store.write([answered(1, "a"), *calls], "t")

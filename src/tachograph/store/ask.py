@@ -21,7 +21,7 @@ from tachograph.store.conditions import Parameters, Where, check_dimension, chec
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError, Unknown
 from tachograph.store.literals import Literals, named
-from tachograph.store.measures import MEASURES, Measure, figure
+from tachograph.store.measures import MEASURES, Measure
 from tachograph.store.planning import (
     Plan,
     Question,
@@ -29,6 +29,7 @@ from tachograph.store.planning import (
     check_range,
     check_step,
     clock,
+    figures,
     planned,
     rows,
     widened,
@@ -137,17 +138,13 @@ def _sql(question: Question, plan: Plan | None, parameters: Parameters) -> str:
     seconds = question.step_seconds
     labels = [f"{label(name, parameters)} AS l{i}" for i, name in enumerate(question.by)]
     times = [] if seconds is None else [f"intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at"]
-    width = repr(question.width_seconds)
-    figures = [
-        f"{figure(measure, question.measures, plan is not None, width)} AS m{i}"
-        for i, measure in enumerate(question.measures)
-    ]
+    measures = [f"{figure} AS m{i}" for i, figure in enumerate(figures(question, plan))]
     source = rows(question, plan, parameters)
     keys = [f"l{i}" for i in range(len(labels))] + ["step_at"] * len(times)
     group = f"GROUP BY {', '.join(keys)}" if keys else ""
     if plan is not None and keys:  # a cell whose calls were all taken back is none
         group += " HAVING sum(rolled.calls) != 0"
-    clauses = [f"SELECT {', '.join(labels + times + figures)}", f"FROM {source}", group, _order(question)]
+    clauses = [f"SELECT {', '.join(labels + times + measures)}", f"FROM {source}", group, _order(question)]
     return "\n".join(clause for clause in clauses if clause)
 
 

@@ -1,8 +1,8 @@
 """The measures: every figure that may be asked, in one table.
 
 A line is a name with its unit last, the unit, the meaning, the SQL over raw rows and the SQL over the columns of a
-roll-up (None: only raw rows can tell). `{seconds}` stands for the width of the step, `{quantile}`
-for what `Quantile` says.
+roll-up (None: only raw rows can tell). `{seconds}` stands for the width of the step, `{quantile}` for what `Quantile`
+says.
 What it must never know: who asks, a dimension, a time.
 Why null: a sum over nothing known is null, not 0; the shares say how much of a sum is known.
 

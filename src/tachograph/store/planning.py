@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from tachograph.store.conditions import Parameters, Where, conditions, microseconds, moment
 from tachograph.store.engine import Engine
-from tachograph.store.measures import Measure
+from tachograph.store.measures import Measure, figure
 from tachograph.store.rollups import CHARGEBACK, ROLLUPS, Rollup, filling, grouping
 
 # Reading one time step of a roll-up takes as long as reading the raw rows of so many seconds; the dimensions of who
@@ -152,6 +152,12 @@ def _widened(engine: Engine, plan: Plan, question: Question) -> Plan:
 def clock(plan: Plan | None) -> str:
     """SQL of the moment of a row, in microseconds since 1970."""
     return "toUnixTimestamp64Micro(started_at)" if plan is None else "toInt64(toUnixTimestamp(rolled.time)) * 1000000"
+
+
+def figures(question: Question, plan: Plan | None) -> list[str]:
+    """SQL of the measures over the rows that answer."""
+    width = repr(question.width_seconds)
+    return [figure(measure, question.measures, plan is not None, width) for measure in question.measures]
 
 
 def rows(question: Question, plan: Plan | None, parameters: Parameters) -> str:

@@ -20,7 +20,7 @@ from tachograph.store.conditions import Parameters, Where, check_where, conditio
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError
 from tachograph.store.measures import MEASURES, Measure
-from tachograph.store.planning import Question, Retention, check_range, clock, planned, rows
+from tachograph.store.planning import Question, Retention, check_range, clock, figures, planned, rows
 
 ROWS_MAX = 300_000
 _ANSWERED = ("provider", "request_model", "response_model")
@@ -116,13 +116,14 @@ def changes(
     near = {
         (provider, requested, after): firsts[provider, requested, after]
         for provider, requested, at, _, after in taken
-        if abs(firsts[provider, requested, after] - at) < 2 * width
+        if at - firsts[provider, requested, after] <= 2 * width
     }
     begun = _begun(engine, question, near)
-    found = [
-        Change(begun.get((provider, requested, after), moment(at * 10**6)), provider, requested, before, after)
-        for provider, requested, at, before, after in taken
-    ]
+    found = []
+    for provider, requested, at, before, after in taken:
+        first = begun.get((provider, requested, after))
+        when = first if first is not None and at - first.timestamp() < 2 * width else moment(at * 10**6)
+        found.append(Change(when, provider, requested, before, after))
     return sorted(found, key=lambda change: (change.at, change.provider, change.request_model))
 
 
@@ -135,18 +136,17 @@ def _question(
     return Question(measures, by, where or {}, since.astimezone(UTC), until.astimezone(UTC), step)
 
 
-def _stepwise(engine: Engine, question: Question, kept_days: Retention, figures: str) -> list[Sequence[Any]]:
-    """The labels, and `figures` over their steps: aggregates of `step_at`, the start of a step in seconds since 1970,
+def _stepwise(engine: Engine, question: Question, kept_days: Retention, wanted: str) -> list[Sequence[Any]]:
+    """The labels, and `wanted` over their steps: aggregates of `step_at`, the start of a step in seconds since 1970,
     and of the measures `f0`, `f1` and so on.
     """
     plan, told = planned(engine, question, kept_days), Parameters()
     seconds, labels = question.step_seconds or 1, ", ".join(question.by)
-    each = [str(measure.raw if plan is None else measure.rolled) for measure in question.measures]
     there = "" if plan is None else " HAVING sum(rolled.calls) != 0"
     found = engine.query(
-        f"SELECT {labels}, {figures}, count() FROM ("
+        f"SELECT {labels}, {wanted}, count() FROM ("
         f"SELECT {labels}, intDiv({clock(plan)}, {seconds * 10**6}) * {seconds} AS step_at,"
-        f" {', '.join(f'{figure} AS f{place}' for place, figure in enumerate(each))}"
+        f" {', '.join(f'{figure} AS f{place}' for place, figure in enumerate(figures(question, plan)))}"
         f" FROM {rows(question, plan, told)} GROUP BY {labels}, step_at{there} LIMIT {ROWS_MAX + 1}"
         f") GROUP BY {labels}",
         told.values,

@@ -99,12 +99,11 @@ async def models(parts: Parts, request: Request) -> Response:
     """Every version that was seen, and what has no price with its remedy."""
     if parts.views is None or parts.prices is None:
         return _nothing()
-    query, views, prices = request.query_params, parts.views, parts.prices
-    since, until = parameters.moments(query, "30d", parts.now())
-    where = parameters.filters(query.getlist("where"))
+    views, prices = parts.views, parts.prices
+    within = parameters.within(request.query_params, "30d", parts.now())
 
     def look() -> dict[str, Any]:
-        listed = [_plain(version) for version in views.versions(where, since=since, until=until)]
+        listed = [_plain(version) for version in views.versions(**within)]
         for row in listed:
             unpriced = row["priced_calls"] < row["calls"]
             names = row["provider"], row["request_model"], row["response_model"]
@@ -118,10 +117,8 @@ async def changes(parts: Parts, request: Request) -> Response:
     """When one version took over from another."""
     if parts.views is None:
         return _nothing()
-    query, views = request.query_params, parts.views
-    since, until = parameters.moments(query, "30d", parts.now())
-    where = parameters.filters(query.getlist("where"))
-    found = await run_in_threadpool(views.changes, where, since=since, until=until)
+    within = parameters.within(request.query_params, "30d", parts.now())
+    found = await run_in_threadpool(parts.views.changes, **within)
     return JSONResponse({"changes": [_plain(change) for change in found]})
 
 
@@ -140,10 +137,8 @@ async def headroom(parts: Parts, request: Request) -> Response:
     """The last stated rate limits of each provider, model and credential."""
     if parts.views is None:
         return _nothing()
-    query, views = request.query_params, parts.views
-    since, until = parameters.moments(query, "24h", parts.now())
-    where = parameters.filters(query.getlist("where"))
-    found = await run_in_threadpool(lambda: views.headroom(where, since=since, until=until))
+    within = parameters.within(request.query_params, "24h", parts.now())
+    found = await run_in_threadpool(parts.views.headroom, **within)
     return JSONResponse({"rows": [_plain(row) for row in found]})
 
 

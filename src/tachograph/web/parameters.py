@@ -247,16 +247,19 @@ def limit(text: str | None, most: int) -> int | None:
 
 def question(query: QueryParams, now: datetime) -> tuple[list[str], dict[str, Any]]:
     """What `ask` is asked: the measures, and the rest by name."""
-    since, until = moments(query, "24h", now)
     return listed(query.getlist("measure"), "measure") or ["calls"], {
         "by": listed(query.getlist("by"), "by"),
-        "where": filters(query.getlist("where")),
-        "since": since,
-        "until": until,
+        **within(query, "24h", now),
         "step": step(query.get("step")),
         "limit": limit(query.get("limit"), ANSWER_ROWS_MAX),
         "order": query.get("order"),
     }
+
+
+def within(query: QueryParams, since: str, now: datetime) -> dict[str, Any]:
+    """The conditions and the range of a question, by name; since: as of `moments`."""
+    low, high = moments(query, since, now)
+    return {"where": filters(query.getlist("where")), "since": low, "until": high}
 
 
 def moments(query: QueryParams, since: str, now: datetime) -> tuple[datetime, datetime]:

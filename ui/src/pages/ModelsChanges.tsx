@@ -1,9 +1,9 @@
 // When the same requested name began to be answered by another version, and what that did.
 import { useMemo } from "preact/hooks";
-import { type Answer, filters, useAnswer } from "../answers";
-import { address } from "../api";
+import { type Answer, filters } from "../answers";
 import { TimeChart } from "../charts/TimeChart";
 import { ofLabels } from "../charts/lines";
+import { useChanges } from "../charts/marks";
 import { instead, without } from "../conditions";
 import { inUnit, share, signed } from "../format";
 import { useSeriesWhere } from "../narrowing";
@@ -12,7 +12,7 @@ import { Answered, Panel, Waiting } from "../parts/Panel";
 import { Table } from "../parts/Table";
 import { choice, href } from "../place";
 import { type Range, current, moment, step } from "../range";
-import type { Changes as ChangesAnswer, Series, VersionChange } from "../types";
+import type { Series, VersionChange } from "../types";
 import { choices } from "../words";
 import { COMPARED, type Compared, compared, enough, keyOf, mood, spans } from "./ModelsComparison";
 
@@ -25,8 +25,7 @@ const SPANS = [
 const SPAN_OTHERWISE = "86400";
 
 export function Changes() {
-  const { since, until, live } = current();
-  const answer = useAnswer<ChangesAnswer>(address("changes", { since, until, where: filters() }), live);
+  const answer = useChanges();
   const changes = [...(answer.data?.changes ?? [])].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const chosen = changes.find((each) => keyOf(each) === choice("change", "")) ?? changes[0];
   const nothing = (

@@ -130,9 +130,10 @@ class Run:
     def drains(self) -> bool:
         """Whether it says that it takes nothing new."""
         try:
-            return self.admin.get("/ready").startswith("DRAINING")
+            self.admin.get("/ready")
         except Busy as busy:
             return "DRAINING" in str(busy)
+        return False
 
     def counts(self) -> tuple[int, int]:
         """(requests of clients under way, writes of its log that failed). Busy where it does not say."""
