@@ -72,7 +72,11 @@ class SpanReader:
             table = self._engine.arrow(sql, as_text=False, **self._settings[signal])
         finally:
             os.close(place)
-        return judge(Facts(table, self._numbers, DIALECTS), signal, DIALECTS, self._limits)
+        try:
+            facts = Facts(table, self._numbers, DIALECTS)
+        except DecodeError as error:
+            raise Unreadable(f"an attribute's value is damaged: {error}") from error
+        return judge(facts, signal, DIALECTS, self._limits)
 
 
 class Collector:

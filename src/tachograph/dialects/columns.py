@@ -1,7 +1,8 @@
 """The engine's answer -> facts, a column at a time.
 
 In: the Arrow table that the query of `render` answers. Out: `Facts`: for every fact a column over the rows, and what
-the span itself says. Picking a fact is a scatter of the numbers of all attributes into one table of places.
+the span itself says. Picking a fact is a scatter of the numbers of all attributes into one table of places; only what
+is picked is decoded.
 What it must never know: what follows from a fact.
 """
 
@@ -15,14 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tachograph.dialects.facts import Dialect
-from tachograph.dialects.numbering import Numbering
+from tachograph.dialects.numbering import TAG, UNMARKED, Numbering
+from tachograph.dialects.values import DOUBLE, INT, STRING, Values, as_text, decoded
 
 Floats = Any  # numpy float64, nan where unknown
 Words = Any  # pyarrow string array, null where unknown
 
 
 class Facts:
-    """Rows of spans with their facts. `dialect` holds the index of each row's vocabulary."""
+    """Rows of spans with their facts. `dialect` holds the index of each row's vocabulary, `marked` that of the first
+    one of which a marker is there, `attributes` how many there are. DecodeError where a value is no message.
+    """
 
     def __init__(self, table: pa.Table, numbers: Numbering, dialects: Sequence[Dialect]) -> None:
         table = table.combine_chunks()
@@ -31,21 +35,42 @@ class Facts:
         self._numbers, self._dialects = numbers, dialects
         self._picked: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
-        names = self.columns["ns"]
-        offsets = np.asarray(names.offsets)
-        flat = np.asarray(names.flatten())
-        self._floats = _unwrapped(self.columns["numbers"], self.columns["wrapped"])
-        self._texts = self.columns["texts"].flatten()
+        self.attributes = np.asarray(pc.list_value_length(self.columns["indices"]))
+        indices = np.asarray(self.columns["indices"].flatten())
+        flat = numbers.by_index(numbers.keys, 0)[indices]
+        flat[indices == TAG] = TAG
+        owner = np.repeat(np.arange(self.rows), self.attributes)
+        self._values = Values(self.columns["messages"].flatten())
+        self._floats = self._values.numbers((flat > 0) & (flat < numbers.words_from))
+        self.marked = self._first_marked(indices, owner)
+        self.columns["usage_raw"] = self._usage_raw(flat, indices, owner)
         # Only of the numbers that are there: a table of all of them would be large, and most of it empty.
         there = np.flatnonzero(np.bincount(flat, minlength=1))
         self._line = {int(number): line for line, number in enumerate(there)}
         first = np.zeros(int(there.max(initial=0)) + 1, np.int64)
         first[there] = np.arange(len(there)) * self.rows
         self._places = np.zeros((len(there), self.rows), np.int32)
-        owner = np.repeat(np.arange(self.rows), np.diff(offsets))
         # Backwards, so that of a name that is there twice the first one stays.
         self._places.ravel()[(first[flat] + owner)[::-1]] = np.arange(len(flat), 0, -1, dtype=np.int32)
         self.dialect = np.zeros(self.rows, np.int64)
+
+    def _first_marked(self, indices: Any, owner: Any) -> Any:
+        """The first vocabulary of the list one of whose markers is there."""
+        marks = self._numbers.by_index(self._numbers.markers, UNMARKED)[indices]
+        there = np.flatnonzero(marks != UNMARKED)
+        found = np.full(self.rows, UNMARKED)
+        np.minimum.at(found, owner[there], marks[there])
+        return found
+
+    def _usage_raw(self, flat: Any, indices: Any, owner: Any) -> Any:
+        """The members of a JSON object: every token count that was there, under its own name and as it came."""
+        places = np.flatnonzero((flat > 0) & (flat <= self._numbers.token_counts))
+        places = places[np.isin(self._values.kinds[places], (INT, DOUBLE, STRING))]
+        names = pa.array(self._numbers.names).take(pa.array(indices[places].astype(np.int64) - 1))
+        members = self._values.members(places, names)
+        ends = np.cumsum(np.bincount(owner[places], minlength=self.rows))
+        offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+        return pc.binary_join(pa.ListArray.from_arrays(offsets, members), ",")
 
     def only(self, mask: Any) -> None:
         """Keep the rows of the mask."""
@@ -74,9 +99,7 @@ class Facts:
     def text(self, fact: str) -> Words:
         """The fact as text, as it stands; null where it is not there."""
         places = self._pick(fact)
-        if not places.any():
-            return pa.nulls(self.rows, pa.string())
-        return _as_text(self._texts.take(pa.array(places - 1, mask=places == 0)))
+        return self._values.texts(places - 1, places > 0)
 
     def there(self, fact: str) -> Any:
         """The rows that carry the fact, by index."""
@@ -109,25 +132,14 @@ class Facts:
     def tags(self, row: int) -> list[tuple[str, str]]:
         """Attribute names and values of a row's tags, whole names. Only before `only`."""
         names = self.columns["tag_names"][row].as_py()
-        values = self.columns["texts"][row].as_py() if names else []
-        return [(_decoded(name), _decoded(value)) for name, value in zip(names, values, strict=True) if name]
+        places = np.array([place for place, name in enumerate(names) if name], np.int64)
+        first = int(np.asarray(self.columns["indices"].offsets)[row])
+        texts = self._values.texts(places + first, np.ones(len(places), bool)).to_pylist()
+        return [(decoded(names[place]), value) for place, value in zip(places.tolist(), texts, strict=True)]
 
 
 _NOTHING = pa.array(["", "none"])  # Micrometer says `none` where there is nothing to say
-_FLAT = ("ns", "numbers", "wrapped", "texts", "tag_names")
-
-
-def _unwrapped(numbers: Any, wrapped: Any) -> Any:
-    """The numbers of all attributes; in the few rows where a map holds one, that."""
-    floats = np.asarray(numbers.flatten())
-    rows = np.flatnonzero(np.asarray(wrapped.value_lengths())).tolist()
-    if rows:
-        floats, offsets = floats.copy(), np.asarray(numbers.offsets)
-        for row in rows:
-            own = slice(offsets[row] - offsets[0], offsets[row + 1] - offsets[0])
-            found = np.asarray(wrapped[row].values)
-            floats[own] = np.where(np.isnan(found), floats[own], found)
-    return floats
+_FLAT = ("indices", "messages", "tag_names")
 
 
 def _whole(column: Any) -> Any:
@@ -137,7 +149,7 @@ def _whole(column: Any) -> Any:
 
 def known(array: Any) -> Words:
     """Bytes as text, null where empty or `none`; bytes that are no text are read as far as they are."""
-    return _said(_as_text(array))
+    return _said(as_text(array))
 
 
 def cut(column: Any, chars: int) -> Any:
@@ -147,19 +159,8 @@ def cut(column: Any, chars: int) -> Any:
     return column
 
 
-def _as_text(array: Any) -> Words:
-    try:
-        return array.cast(pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([None if value is None else _decoded(value) for value in array.to_pylist()], pa.string())
-
-
 def _said(words: Words) -> Words:
     return pc.if_else(pc.is_in(words, _NOTHING), pa.scalar(None, pa.string()), words)
-
-
-def _decoded(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
 
 
 def codes(array: Any) -> tuple[Any, list[Any]]:

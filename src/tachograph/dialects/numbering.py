@@ -1,29 +1,34 @@
-"""Attribute names -> small numbers, so that the engine compares integers.
+"""Attribute names -> small numbers, so that integers are compared.
 
-In: the tables. Out: `Numbering`: a number for every attribute name that means something, and for every fact the numbers
-under which it may be found, in order of precedence. Names that never compete share a number.
+In: the tables. Out: `Numbering`: an index for every attribute name that is looked for, a number for each that means
+something, and for every fact the numbers under which it may be found, in order of precedence. Names that never compete
+share a number.
 What it must never know: SQL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
+
+import numpy as np
 
 from tachograph.dialects.facts import NUMBERS, TOKEN_COUNTS, WORDS, Dialect
 
 OPERATION = "operation"
 ID_OF_ANSWER = "#id"  # behind the name of an attribute: it holds a whole answer, which begins with its id
-TAG = 65535  # the number of every attribute that is a tag
+TAG = 65535  # the index, and the number, of every attribute that is a tag
+UNMARKED = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """keys: attribute name -> number. places: fact -> numbers, the first that is there wins. own_places: (dialect,
-    fact) -> numbers that count in that dialect alone. token_counts: the last number of a token count, which come
-    first. words_from: the first number of a fact that is a word. answers: the numbers of texts of whole answers, of
-    which the id alone is taken.
+    """keys: attribute name -> number. markers: attribute name -> the first vocabulary of the list that it marks.
+    places: fact -> numbers, the first that is there wins. own_places: (dialect, fact) -> numbers that count in that
+    dialect alone. token_counts: the last number of a token count, which come first. words_from: the first number of a
+    fact that is a word. answers: the names of texts of whole answers, of which the id alone is taken.
     """
 
     keys: Mapping[str, int]
@@ -31,7 +36,19 @@ class Numbering:
     own_places: Mapping[tuple[str, str], tuple[int, ...]]
     token_counts: int
     words_from: int
-    answers: tuple[int, ...] = ()
+    answers: tuple[str, ...] = ()
+    markers: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """All names, each at its index less one: first those that have a number."""
+        return [*self.keys, *(name for name in self.markers if name not in self.keys)]
+
+    def by_index(self, of: Mapping[str, int], otherwise: int) -> Any:
+        """An array that holds for every index what `of` says of the name there."""
+        found = np.full(TAG + 1, otherwise, np.int32)
+        found[1 : len(self.names) + 1] = [of.get(name, otherwise) for name in self.names]
+        return found
 
 
 def numbering(dialects: Sequence[Dialect]) -> Numbering:
@@ -58,9 +75,10 @@ def numbering(dialects: Sequence[Dialect]) -> Numbering:
             following = _number_own(fact, dialects, keys, own, following)
             if fact == TOKEN_COUNTS[-1]:
                 token_counts = following - 1
-    answers = {key: number for key, number in keys.items() if key.endswith(ID_OF_ANSWER)}
+    answers = tuple(key.removesuffix(ID_OF_ANSWER) for key in keys if key.endswith(ID_OF_ANSWER))
     named = {key.removesuffix(ID_OF_ANSWER): number for key, number in keys.items()}
-    return Numbering(named, places, own, token_counts, words_from, tuple(answers.values()))
+    markers = {key: index for index, dialect in reversed(list(enumerate(dialects))) for key in dialect.markers}
+    return Numbering(named, places, own, token_counts, words_from, answers, markers)
 
 
 def _number_own(

@@ -3,10 +3,9 @@
 In: nothing. Out: for a signal, a protobuf schema (format_schema) and a column structure.
 What it must never know: what an attribute means.
 
-`AnyValue`'s two recursive members are typed `bytes`, which is the same on the wire and ends the recursion. A log
-record is read into the columns of a span, by its own field numbers, so that one query serves both. `value` beside the
-members of AnyValue says which of them was there: 0, false and '' stay apart from nothing. Source: opentelemetry-proto
-v1.
+What is said of a span in attributes has values of any kind; they are typed `bytes`, which is the same on the wire, and
+stay messages (see `values`). Of resources and events texts alone are asked for. A log record is read into the columns
+of a span, by its own field numbers, so that one query serves both. Source: opentelemetry-proto v1.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 _COMMON = """syntax = "proto3";
-message AnyValue { oneof value { string string_value = 1; bool bool_value = 2; int64 int_value = 3;
-  double double_value = 4; bytes array_value = 5; bytes kvlist_value = 6; bytes bytes_value = 7; } }
-message KeyValue { string key = 1; AnyValue value = 2; }
+message Attribute { string key = 1; bytes value = 2; }
+message Text { string string_value = 1; }
+message Said { string key = 1; Text value = 2; }
 message Scope { string name = 1; string version = 2; }
-message Resource { repeated KeyValue attributes = 1; }
-message Event { fixed64 time_unix_nano = 1; string name = 2; repeated KeyValue attributes = 3; }
+message Resource { repeated Said attributes = 1; }
+message Event { fixed64 time_unix_nano = 1; string name = 2; repeated Said attributes = 3; }
 message Status { int32 code = 3; }
 message ScopeSpans { Scope scope = 1; repeated Span spans = 2; }
 message ResourceSpans { Resource resource = 1; repeated ScopeSpans scope_spans = 2; }
@@ -27,30 +26,21 @@ message Request { repeated ResourceSpans resource_spans = 1; }
 """
 _SPAN = """message Span { bytes trace_id = 1; bytes span_id = 2; bytes parent_span_id = 4; string name = 5; int32 kind
 = 6;
-  fixed64 start_time_unix_nano = 7; fixed64 end_time_unix_nano = 8; repeated KeyValue attributes = 9;
+  fixed64 start_time_unix_nano = 7; fixed64 end_time_unix_nano = 8; repeated Attribute attributes = 9;
   repeated Event events = 11; Status status = 15; }
 """
 # parent, kind, events and status take numbers that no log record uses: they are never there.
 _LOG_RECORD = """message Span { bytes trace_id = 9; bytes span_id = 10; bytes parent_span_id = 900; string name = 12;
-  int32 kind = 901; fixed64 start_time_unix_nano = 1; fixed64 end_time_unix_nano = 11; repeated KeyValue attributes = 6;
-  repeated Event events = 902; Status status = 903; }
+  int32 kind = 901; fixed64 start_time_unix_nano = 1; fixed64 end_time_unix_nano = 11;
+  repeated Attribute attributes = 6; repeated Event events = 902; Status status = 903; }
 """
 SCHEMAS = {"traces": _COMMON + _SPAN, "logs": _COMMON + _LOG_RECORD}
 
-_MEMBERS = ("string_value", "bool_value", "int_value", "double_value", "array_value", "kvlist_value", "bytes_value")
-STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST = (f"'{name}'" for name in _MEMBERS[:6])
-_WORDS = ", ".join(f"'{name}' = {number}" for number, name in enumerate(("no", *_MEMBERS)))
-_VALUE = (
-    f"Tuple(value Enum8({_WORDS}), string_value String, bool_value Bool, int_value Int64, double_value Float64,"
-    " array_value String, kvlist_value String, bytes_value String)"
-)
-_ATTRIBUTES = f"Array(Tuple(key String, value {_VALUE}))"
-_EVENTS = (
-    "Array(Tuple(time_unix_nano UInt64, name String,"
-    " attributes Array(Tuple(key String, value Tuple(string_value String)))))"
-)
+_ATTRIBUTES = "Array(Tuple(key String, value String))"
+_SAID = "Array(Tuple(key String, value Tuple(string_value String)))"
+_EVENTS = f"Array(Tuple(time_unix_nano UInt64, name String, attributes {_SAID}))"
 STRUCTURE = (
-    f"resource_spans Array(Tuple(resource Tuple(attributes {_ATTRIBUTES}), scope_spans Array(Tuple("
+    f"resource_spans Array(Tuple(resource Tuple(attributes {_SAID}), scope_spans Array(Tuple("
     "scope Tuple(name String, version String), spans Array(Tuple(trace_id String, span_id String,"
     " parent_span_id String, name String, kind Int32, start_time_unix_nano UInt64, end_time_unix_nano UInt64,"
     f" attributes {_ATTRIBUTES}, events {_EVENTS}, status Tuple(code Int32)))))))"

@@ -95,7 +95,7 @@ def _dialect(facts: Facts, dialects: Sequence[Dialect]) -> Any:
         said = {("service.name", service), ("telemetry.sdk.name", telemetry)}
         return next((index for index, dialect in enumerate(dialects) if said.intersection(dialect.resource)), last)
 
-    found = np.asarray(facts.columns["marked"]).astype(np.int64)
+    found = facts.marked
     for first, columns in ((by_scope, ("scope",)), (by_resource, ("resource_service", "resource_telemetry"))):
         inverse, answers = by_distinct([facts.said(name) for name in columns], first)
         found = np.minimum(found, np.array(answers, np.int64)[inverse])
@@ -139,11 +139,10 @@ def _verdict(
     start = np.asarray(facts.columns["start_ns"])
     if signal == "logs":
         start = np.where(start == 0, np.asarray(facts.columns["end_ns"]), start)
-    attributes = np.asarray(pc.list_value_length(facts.columns["ns"]))
     for wrong, word in (
         ((start < _TIME_MIN_NS) | (start >= _TIME_MAX_NS), "bad_time"),
         (~identified if signal == "traces" else np.zeros(facts.rows, bool), "bad_ids"),
-        (attributes > limits.attributes_max, "too_many_attributes"),
+        (facts.attributes > limits.attributes_max, "too_many_attributes"),
     ):
         verdict = np.where((verdict == 0) & wrong, verdicts.index(f"refused:{word}"), verdict)
     return operations, verdict, verdicts
