@@ -27,7 +27,7 @@ from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.recognise import Recogniser
 from tachograph.capture.sdk.settings import SdkSettings, told
 from tachograph.capture.sdk.transports import TRANSPORTS
-from tachograph.capture.sdk.watching import Circumstances, Observer
+from tachograph.capture.sdk.watching import Circumstances, Observer, Watch
 from tachograph.config import SettingsError
 from tachograph.outlets import Outlet
 from tachograph.outlets.callback import Callback
@@ -141,7 +141,7 @@ def _started(settings: SdkSettings) -> Instrumented:
         functools.partial(_offer, ways),
         Recogniser(settings.hosts),
         circumstances,
-        defer=lambda watch: _offer(ways, (Later(watch, guard),)),
+        defer=functools.partial(_defer, ways, guard),
         price=_price() if settings.prices else None,
         include_usage=settings.include_usage,
         scope_of=asking if settings.trust_baggage else current,
@@ -153,7 +153,13 @@ def _started(settings: SdkSettings) -> Instrumented:
     return Instrumented(settings, observer, guard, patches, senders)
 
 
-def _offer(senders: Sequence[Sender], calls: Sequence[Call | Later]) -> None:
+def _defer(senders: Sequence[Sender], guard: Guard, watch: Watch) -> None:
+    later = Later(watch, guard)
+    for sender in senders:
+        sender.offer(later)
+
+
+def _offer(senders: Sequence[Sender], calls: Sequence[Call]) -> None:
     for sender in senders:
         for call in calls:
             sender.offer(call)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+CREDENTIALS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _SIGNED_BY = re.compile(r"Credential=([^/,\s]+)")
 _JWT = re.compile(r"ey[\w-]+\.[\w-]+\.[\w-]*$")
 _KEY = re.compile(r"[?&]key=([^&#]+)")  # Gemini
@@ -19,7 +19,7 @@ def credential_of(url: str, headers: Mapping[str, str]) -> str | None:
     """What tells the caller's key from others, as long as the key lasts; None where it has none, or one that lasts an
     hour (a token of OAuth): that names nobody.
     """
-    for name in _CREDENTIALS:
+    for name in CREDENTIALS:
         value = headers.get(name, "").removeprefix("Bearer ").strip()
         if value.startswith("AWS4-"):  # signed: each request differently, by one key
             signed_by = _SIGNED_BY.search(value)

@@ -55,7 +55,7 @@ class Recogniser:
         """
         if method != "POST" and not is_fetched(method, url):
             return False, None
-        verdict, provider = self._verdict(method, url.partition("?")[0])
+        verdict, provider = self._verdict(method, url.partition("?")[0] if "?" in url else url)
         if verdict is Verdict.SHAPE:
             return ("model" in members if members is not None else _shaped(body)), provider
         return verdict is Verdict.YES, provider
@@ -105,7 +105,8 @@ def _split(url: str) -> SplitResult | None:
 
 def _shaped(body: bytes) -> bool:
     """Whether a body looks like a question to a model. Bodies are told by their ends: prompts are in the middle."""
-    head, tail = body[:HEAD_BYTES], body[-HEAD_BYTES:]
-    if head.lstrip()[:1] != b"{":
+    short = len(body) <= HEAD_BYTES
+    head, tail = (body, b"") if short else (body[:HEAD_BYTES], body[-HEAD_BYTES:])
+    if head[:1] != b"{" and head.lstrip()[:1] != b"{":
         return b'name="model"' in head
-    return any(mark in head or mark in tail for mark in _MARKS)
+    return _MARKS[0] in head or any(mark in head or mark in tail for mark in _MARKS)  # the first is what most have

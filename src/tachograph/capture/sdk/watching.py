@@ -24,7 +24,7 @@ from tachograph import wire
 from tachograph.call import EPOCH, Call
 from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
 from tachograph.capture.sdk.context import Scope, current
-from tachograph.capture.sdk.credential import credential_of
+from tachograph.capture.sdk.credential import CREDENTIALS, credential_of
 from tachograph.capture.sdk.ending import end_of
 from tachograph.capture.sdk.hiding import Hidden
 from tachograph.capture.sdk.operations import Answers, Operations, key_of, tried_again
@@ -32,6 +32,7 @@ from tachograph.capture.sdk.recognise import Recogniser, is_fetched
 from tachograph.capture.sdk.usage import Deployments, is_refusal
 from tachograph.forks import follow_forks
 from tachograph.version import VERSION
+from tachograph.wire import kept
 
 Deliver = Callable[[Sequence[Call]], None]
 Defer = Callable[["Watch"], None]
@@ -39,6 +40,8 @@ Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]  # names in lower 
 KEPT_BYTES_MAX = 256 * 1024  # of one attempt, request and answer; more is read as it passes
 PIECE_BYTES = 160  # what keeping one more piece weighs, beside its bytes
 UNREAD_BYTES_MAX = 32 * 1024 * 1024  # of all attempts that have ended and are not read yet
+# What is read of the headers of a request; a transport need not keep others.
+ASKED_HEADERS = frozenset((*kept.ASKED_HEADERS, *CREDENTIALS, "content-type", "content-length"))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _TRIED_AGAIN = frozenset((wire.End.TIMEOUT, wire.End.NETWORK, wire.End.PROTOCOL))
 

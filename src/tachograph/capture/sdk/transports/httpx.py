@@ -8,16 +8,15 @@ piece. Transports of other kinds (mocks, ASGI apps) send nothing to anybody and 
 from __future__ import annotations
 
 import functools
-import itertools
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from tachograph.capture.sdk.guard import Guard
 from tachograph.capture.sdk.patching import Patches
 from tachograph.capture.sdk.usage import REFUSAL_BYTES_MAX, REFUSALS
-from tachograph.capture.sdk.watching import PIECE_BYTES, Observer, Watch
+from tachograph.capture.sdk.watching import ASKED_HEADERS, PIECE_BYTES, Observer, Watch
 
 PACKAGES = ("httpx", "httpx2")
 
@@ -30,9 +29,8 @@ def patch(package: ModuleType, patches: Patches) -> None:
 
 def _sync(package: ModuleType, patches: Patches, original: Any) -> Any:
     observer, guard, name = patches.observer, patches.guard, package.__name__
-    # httpx wants bodies to be of its own classes
-    watched: Any = type("WatchedStream", (WatchedStream, package.SyncByteStream), {})
-    replayed: Any = type("ReplayedStream", (ReplayedStream, package.SyncByteStream), {})
+    watched = _of_package(WatchedStream, package.SyncByteStream)
+    replayed = _of_package(ReplayedStream, package.SyncByteStream)
 
     def handle_request(transport: Any, request: Any) -> Any:
         watch = guard(_begin, observer, name, request) if patches.active else None
@@ -63,8 +61,8 @@ def _sync(package: ModuleType, patches: Patches, original: Any) -> Any:
 
 def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
     observer, guard, name = patches.observer, patches.guard, package.__name__
-    watched: Any = type("WatchedAsyncStream", (WatchedAsyncStream, package.AsyncByteStream), {})
-    replayed: Any = type("ReplayedAsyncStream", (ReplayedAsyncStream, package.AsyncByteStream), {})
+    watched = _of_package(WatchedAsyncStream, package.AsyncByteStream)
+    replayed = _of_package(ReplayedAsyncStream, package.AsyncByteStream)
 
     async def handle_async_request(transport: Any, request: Any) -> Any:
         watch = guard(_begin, observer, name, request) if patches.active else None
@@ -93,14 +91,30 @@ def _asynchronous(package: ModuleType, patches: Patches, original: Any) -> Any:
     return handle_async_request
 
 
+@functools.lru_cache(maxsize=16)  # the interpreter makes its shortcuts by class: one that is new has none
+def _of_package(body: type, kind: type) -> Any:
+    """httpx wants bodies to be of its own classes."""
+    return type(body.__name__, (body, kind), {})
+
+
 def _begin(observer: Observer, name: str, request: Any) -> Watch | None:
-    # Laid out flat: what waits to be read is little to do for the collector of garbage.
-    headers = functools.partial(_lowered, list(itertools.chain.from_iterable(request.headers.raw)))
+    headers = functools.partial(_lowered, request.headers.raw)  # a list of its own: the caller may change the headers
     content = getattr(request, "_content", None)
     if type(content) is bytes and content:
-        return observer.begin(name, request.method, str(request.url), headers, content)
+        return observer.begin(name, request.method, _url(request.url), headers, content)
     stream = request.stream
-    return observer.begin(name, request.method, str(request.url), headers, _content(stream), _form(stream))
+    return observer.begin(name, request.method, _url(request.url), headers, _content(stream), _form(stream))
+
+
+def _url(url: Any) -> str:
+    """As text, which the packages make anew each time; of one with a query or a name, which may hold a key, they do."""
+    parts = getattr(url, "_uri_reference", None)
+    return str(url) if parts is None or parts.query or parts.userinfo else _written(parts)
+
+
+@functools.lru_cache(maxsize=1024)  # a process asks few addresses, and often
+def _written(parts: Hashable) -> str:
+    return str(parts)
 
 
 def _content(stream: Any) -> bytes:
@@ -125,9 +139,15 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
-def _lowered(flat: list[bytes]) -> dict[str, str]:
-    """name, value, name, value, ..."""
-    return {_lower(name): value.decode("latin-1") for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Of a request: what is read of its headers."""
+    return {name: raw[at][1].decode("latin-1") for name, at in _places(tuple([name for name, _ in raw]))}
+
+
+@functools.lru_cache(maxsize=256)  # a client sends the same headers, time and again
+def _places(names: tuple[bytes, ...]) -> list[tuple[str, int]]:
+    """Which of these headers are read, by their name in lower case, and where they are."""
+    return [(lower, at) for at, name in enumerate(names) if (lower := _lower(name)) in ASKED_HEADERS]
 
 
 def _lowered_headers(headers: Any) -> dict[str, str]:
