@@ -24,6 +24,7 @@ from tachograph.capture.otlp.limits import DoorLimits
 from tachograph.flow import Refused
 
 BUSY_SECONDS = 1
+RECEIVED_BYTES_MAX = 240 * 1024  # at once: for pieces that are larger the C library would map memory anew each time
 _ANOTHER = "choose another address"
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: %d\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -40,12 +41,16 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-class Connection(HttpToolsProtocol):
-    """One connection of the HTTP door: one too many is told to come again, one too slow or idle is cut."""
+class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
+    """One connection of the HTTP door: one too many is told to come again, one too slow or idle is cut.
 
-    def __init__(self, *arguments: Any, limits: DoorLimits, **named: Any) -> None:
+    room: where all connections of a door receive, as what came is taken up at once. A piece of a body is copied out of
+    there once, where it was copied four times and the sender was stopped after each.
+    """
+
+    def __init__(self, *arguments: Any, limits: DoorLimits, room: memoryview, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._limits = limits
+        self._limits, self._room = limits, room
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,11 +61,27 @@ class Connection(HttpToolsProtocol):
             transport.close()
         self._start_deadline()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Where to receive."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """A piece of a request: the clock runs from its first byte to its last."""
         if self._deadline is None:
             self._start_deadline()
-        super().data_received(data)
+        self.data_received(self._room[:nbytes])  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body. The application takes it before the next one comes; else the sender has to wait."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if cycle.body:
+            cycle.body += body
+            self.flow.pause_reading()
+        else:
+            cycle.body = body  # type: ignore[assignment]
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """A request is here."""
@@ -111,7 +132,7 @@ async def http(address: str, tls: Tls | None, limits: DoorLimits, application: A
     """The port on which `application` is served for as long as the block. Refused where it cannot be."""
     config = uvicorn.Config(
         application,
-        http=functools.partial(Connection, limits=limits),  # type: ignore[arg-type]
+        http=functools.partial(Connection, limits=limits, room=memoryview(bytearray(RECEIVED_BYTES_MAX))),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
