@@ -8,7 +8,7 @@ What it must never know: what follows from a fact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -152,59 +152,20 @@ def known(array: Any) -> Words:
     return _said(as_text(array))
 
 
-def cut(column: Any, chars: int) -> Any:
-    """Words are words, not texts."""
-    if isinstance(column, pa.StringArray) and pc.max(pc.binary_length(column)).as_py() not in (None, *range(chars)):
-        return pc.utf8_slice_codeunits(column, 0, chars)
-    return column
-
-
 def _said(words: Words) -> Words:
     return pc.if_else(pc.is_in(words, _NOTHING), pa.scalar(None, pa.string()), words)
 
 
-def codes(array: Any) -> tuple[Any, list[Any]]:
-    """(a code for each row, the distinct values): null is a value like any other."""
-    if isinstance(array, np.ndarray):
-        distinct, inverse = np.unique(array, return_inverse=True)
-        return inverse, distinct.tolist()
-    encoded = array.dictionary_encode(null_encoding="encode")
-    return np.asarray(encoded.indices), encoded.dictionary.to_pylist()
-
-
-def by_distinct(arrays: Sequence[Any], answer: Callable[..., Any]) -> tuple[Any, list[Any]]:
-    """(a code for each row, the answers): `answer` is asked once for each distinct row of values."""
-    combined: Any = None
-    values, sizes = [], []
-    for array in arrays:
-        code, distinct = codes(array)
-        combined = code.astype(np.int64) if combined is None else combined * len(distinct) + code
-        values.append(distinct)
-        sizes.append(len(distinct))
-    distinct_rows, inverse = np.unique(combined, return_inverse=True)
-    answers = []
-    for row in distinct_rows.tolist():
-        row_values = []
-        for options, size in zip(reversed(values), reversed(sizes), strict=True):
-            row, place = divmod(row, size)
-            row_values.append(options[place])
-        answers.append(answer(*reversed(row_values)))
-    return inverse, answers
-
-
-def spread(coded: tuple[Any, list[Any]]) -> Words:
-    """The answers of `by_distinct` as a column of text."""
-    inverse, answers = coded
-    return pa.array(answers, pa.string()).take(pa.array(inverse))
-
-
 def fixed(array: Any, width: int) -> tuple[Any, Any]:
     """(bytes as a matrix, which rows are of that width and not all zero)."""
-    lengths = np.asarray(pc.binary_length(array))
-    right = lengths == width
+    right = np.asarray(pc.binary_length(array)) == width
+    every = bool(right.all())
+    chosen = array if every else array.filter(pa.array(right))
+    _, ends, octets = chosen.buffers()
     found = np.zeros((len(array), width), np.uint8)
-    if right.any():
-        chosen = array.filter(pa.array(right))
-        flat = np.frombuffer(b"".join(chosen.to_pylist()), np.uint8) if len(chosen) else np.zeros(0, np.uint8)
-        found[right] = flat.reshape(-1, width)
-    return found, right & found.any(axis=1)
+    if len(chosen):
+        start = int(np.frombuffer(ends, np.int32)[chosen.offset])
+        flat = np.frombuffer(octets, np.uint8)[start : start + len(chosen) * width]
+        found[slice(None) if every else right] = flat.reshape(-1, width)
+    words = found.view(np.uint64)
+    return found, np.any([words[:, place] != 0 for place in range(width // 8)], axis=0)

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tachograph.dialects.columns import Facts, by_distinct
+from tachograph.dialects.columns import Facts
+from tachograph.dialects.distinct import Coded, by_distinct
 from tachograph.dialects.documents import counts_of, split_of
 from tachograph.dialects.facts import EVERY, TOKEN_COUNTS, Dialect
 from tachograph.dialects.providers import LIFETIMES
@@ -29,29 +30,35 @@ _COUNTS = tuple(fact for fact in TOKEN_COUNTS if fact != "embedding_tokens")
 
 
 def tokens(
-    facts: Facts, dialects: Sequence[Dialect], provider: Any, silent: tuple[Any, Any], flags: dict[str, Any]
+    facts: Facts,
+    dialects: Sequence[Dialect],
+    told_by: tuple[Coded, Coded, Coded],
+    silent: tuple[Any, Any],
+    flags: dict[str, Any],
 ) -> dict[str, Any]:
-    """Disjoint parts, how the source counted, and its own numbers. silent: the rows that failed, and those that embed:
-    where emitters write zero for what was never counted.
+    """Disjoint parts, how the source counted, and its own numbers. told_by: vocabulary, provider and scope. silent: the
+    rows that failed, and those that embed: where emitters write zero for what was never counted.
     """
     n, buckets, raw = _stated(facts, silent, flags)
     written = _written(n)
-    cached = np.nan_to_num(n["cache_read"]) + np.nansum(written, axis=0)
-    said = np.nan_to_num(n["input_tokens"]) + np.nan_to_num(n["output_tokens"])
-    told, thinking = _beside(facts, dialects, provider)
+    cached = known(n["cache_read"]) + (known(written[0]) + known(written[1]) + known(written[2]))
+    said = known(n["input_tokens"]) + known(n["output_tokens"])
+    told, thinking = _beside(facts, dialects, told_by)
     exceeds = cached > n["input_tokens"]
     beside = buckets | exceeds | ((cached > 0) & (n["total_tokens"] == said + cached)) | told
-    flags["cache_lifetime_unknown"] = (written[2] > 0) & np.asarray(pc.is_in(provider, pa.array(LIFETIMES)))
+    provider = told_by[1]
+    lasting = Coded(provider.codes, [word in LIFETIMES for word in provider.values])
+    flags["cache_lifetime_unknown"] = (written[2] > 0) & lasting.holds()
     flags["cached_exceeds_input"] = exceeds & ~told & ~buckets
     unknown = np.isnan(n["input_tokens"]) & np.isnan(n["output_tokens"])
-    basis = np.where(unknown, 0, np.where(buckets, 3, np.where(beside, 2, 1)))
+    basis = np.where(unknown, 0, np.where(buckets, 3, 1 + beside))
     return {
         "input_uncached": np.where(beside, n["input_tokens"], n["input_tokens"] - cached),
         "cache_read": n["cache_read"],
         **dict(zip(("cache_write_5m", "cache_write_1h", "cache_write_other"), written, strict=True)),
         **_outputs(n, buckets, said + np.where(beside, cached, 0), thinking, flags),
         **{name: n[name] for name in ("audio_input", "audio_output", "image_input", "image_output")},
-        "usage_basis": pa.array([None, "inclusive", "exclusive", "disjoint"], pa.string()).take(pa.array(basis)),
+        "usage_basis": Coded(basis, [None, "inclusive", "exclusive", "disjoint"]).text(),
         "usage_raw": _usage_raw(facts, raw, flags),
     }
 
@@ -59,23 +66,32 @@ def tokens(
 def _stated(facts: Facts, silent: tuple[Any, Any], flags: dict[str, Any]) -> tuple[dict[str, Any], Any, dict[int, str]]:
     """(the counts as they were stated, which rows hold disjoint buckets, by row the object that they came in)."""
     stated = {name: facts.number(name) for name in _COUNTS}
-    stated["input_tokens"] = either(stated["input_tokens"], facts.number("embedding_tokens"))
+    if len(facts.there("embedding_tokens")):
+        stated["input_tokens"] = either(stated["input_tokens"], facts.number("embedding_tokens"))
     buckets, raw = counts_of(facts, stated)
     split_of(facts, stated)
-    n = {name: count(values) for name, values in stated.items()}
-    flags["count_unreadable"] = np.any([~np.isnan(stated[name]) & np.isnan(n[name]) for name in _COUNTS], axis=0)
+    n, unreadable = {}, np.zeros(facts.rows, bool)
+    for name, values in stated.items():
+        right = _is_count(values)
+        n[name] = np.where(right, values, np.nan)
+        unreadable |= ~(right | np.isnan(values))
+    flags["count_unreadable"] = unreadable
     failed, embeds = silent
-    nothing = failed & (np.nansum([n[name] for name in _COUNTS], axis=0) == 0)
-    n = {name: np.where(nothing, np.nan, values) for name, values in n.items()}
-    n["output_tokens"] = np.where(embeds & (n["output_tokens"] == 0), np.nan, n["output_tokens"])
+    rows = np.flatnonzero(failed)
+    rows = rows[sum(known(values[rows]) for values in n.values()) == 0]
+    for values in n.values():
+        values[rows] = np.nan
+    n["output_tokens"][embeds & (n["output_tokens"] == 0)] = np.nan
     return n, buckets, raw
 
 
 def _written(n: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Tokens written to a cache: kept for 5 minutes, for an hour, for a time that nobody states."""
     short, long, all_written = n["cache_write_5m"], n["cache_write_1h"], n["cache_write"]
-    split = ~np.isnan(short) | ~np.isnan(long)
-    rest = all_written - np.nan_to_num(short) - np.nan_to_num(long)
+    split = ~(np.isnan(short) & np.isnan(long))
+    if not split.any():
+        return short, long, all_written
+    rest = all_written - known(short) - known(long)
     return short, long, np.where(split, np.where(rest > 0, rest, np.nan), all_written)
 
 
@@ -96,7 +112,7 @@ def _outputs(n: Mapping[str, Any], buckets: Any, said: Any, told: Any, flags: di
     }
 
 
-def _beside(facts: Facts, dialects: Sequence[Dialect], provider: Any) -> tuple[Any, Any]:
+def _beside(facts: Facts, dialects: Sequence[Dialect], told_by: tuple[Coded, Coded, Coded]) -> tuple[Any, Any]:
     """What the tables say: (cached tokens stand beside the input, reasoning stands beside the output)."""
 
     def answer(dialect: int, host: str, scope: str | None, details: int) -> tuple[bool, bool]:
@@ -107,10 +123,8 @@ def _beside(facts: Facts, dialects: Sequence[Dialect], provider: Any) -> tuple[A
         beside = beside and not scoped(scope, table.within_scopes)
         return beside, scoped(scope, table.reasoning_beside_scopes)
 
-    details = np.asarray(facts.columns["details"])
-    inverse, answers = by_distinct([facts.dialect, provider, facts.said("scope"), details], answer)
-    found = np.array(answers, bool).reshape(-1, 2)[inverse]
-    return found[:, 0], found[:, 1]
+    found = by_distinct([*told_by, np.asarray(facts.columns["details"])], answer)
+    return found.part(0).holds(), found.part(1).holds()
 
 
 def scoped(scope: str | None, stems: Sequence[str]) -> bool:
@@ -127,9 +141,9 @@ def _usage_raw(facts: Facts, objects: dict[int, str], flags: dict[str, Any]) -> 
         for row, text in objects.items():
             texts[row] = text
         raw = pa.array(texts, pa.string())
-    large = pc.fill_null(pc.greater(pc.binary_length(raw), USAGE_BYTES_MAX), False)
-    flags["usage_raw_too_large"] = np.asarray(large)
-    return pc.if_else(large, pa.scalar(None, pa.string()), raw)
+    large = np.asarray(pc.fill_null(pc.greater(pc.binary_length(raw), USAGE_BYTES_MAX), False))
+    flags["usage_raw_too_large"] = large
+    return pc.if_else(pa.array(large), pa.scalar(None, pa.string()), raw) if large.any() else raw
 
 
 def either(first: Any, second: Any) -> Any:
@@ -137,7 +151,16 @@ def either(first: Any, second: Any) -> Any:
     return np.where(np.isnan(first), second, first)
 
 
+def known(value: Any) -> Any:
+    """What is not negative as it stands; 0 where it is not known."""
+    return np.fmax(value, 0)
+
+
 def count(value: Any) -> Any:
     """What is a count; nan where it is none."""
+    return np.where(_is_count(value), value, np.nan)
+
+
+def _is_count(value: Any) -> Any:
     with np.errstate(invalid="ignore"):
-        return np.where((value >= 0) & (value <= COUNT_MAX) & (np.floor(value) == value), value, np.nan)
+        return (value >= 0) & (value <= COUNT_MAX) & (np.floor(value) == value)

@@ -130,17 +130,19 @@ def split_of(facts: Facts, stated: dict[str, Any]) -> None:
 
 def invocation_of(facts: Facts) -> dict[str, Any]:
     """Parameters of the request: `model` (words), `stream` (bools), `max_tokens` and `temperature` (floats)."""
-    models: list[str | None] = [None] * facts.rows
+    models: dict[int, str] = {}
     streams = np.zeros(facts.rows, bool)
     limits, temperatures = np.full(facts.rows, np.nan), np.full(facts.rows, np.nan)
     for row, document in _documents(facts, "invocation_json"):
         model = document.get("model")
-        models[row] = model if isinstance(model, str) and model else None
+        if isinstance(model, str) and model:
+            models[row] = model
         streams[row] = document.get("stream") is True
         limits[row] = _number(document, (("max_tokens",), ("max_completion_tokens",), ("max_output_tokens",)))
         temperatures[row] = _number(document, (("temperature",),))
+    named = [models.get(row) for row in range(facts.rows)] if models else None
     return {
-        "model": pa.array(models, pa.string()),
+        "model": pa.array(named, pa.string()) if named else pa.nulls(facts.rows, pa.string()),
         "stream": streams,
         "max_tokens": limits,
         "temperature": temperatures,
@@ -150,10 +152,11 @@ def invocation_of(facts: Facts) -> dict[str, Any]:
 def first_token_ms(facts: Facts, start_ns: Any) -> Any:
     """From the start to the moment that `first_token_at` names, which may be quoted once more."""
     found = np.full(facts.rows, np.nan)
-    words = facts.word("first_token_at")
-    for row in facts.there("first_token_at"):
+    rows = facts.there("first_token_at").tolist()
+    words = facts.word("first_token_at") if rows else []
+    for row in rows:
         try:
-            moment = datetime.fromisoformat((words[int(row)].as_py() or "").strip('"\\ '))
+            moment = datetime.fromisoformat((words[row].as_py() or "").strip('"\\ '))
         except ValueError:
             continue
         zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -180,8 +183,9 @@ def tags_of(
     for row in np.flatnonzero(np.asarray(facts.columns["tag_names"].value_lengths())).tolist():
         for name, value in facts.tags(row):
             tag(row, _rest(name, prefixes), value)
-    words = facts.word("tag_list")
-    for row in facts.there("tag_list").tolist():
+    listed = facts.there("tag_list").tolist()
+    words = facts.word("tag_list") if listed else []
+    for row in listed:
         if words[row].is_valid:
             tag(row, "tags", words[row].as_py().strip("[]").replace('"', ""))
     for row, document in _documents(facts, "metadata_json"):

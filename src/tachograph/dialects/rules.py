@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tachograph.dialects.columns import Facts, by_distinct, cut, fixed, spread
-from tachograph.dialects.counting import count, either, scoped, tokens
+from tachograph.dialects.columns import Facts, fixed
+from tachograph.dialects.counting import count, either, known, scoped, tokens
+from tachograph.dialects.distinct import Coded, by_distinct, coded, cut
 from tachograph.dialects.documents import first_token_ms, invocation_of, tags_of
 from tachograph.dialects.facts import Dialect
 from tachograph.dialects.providers import FRAMEWORKS, MAKERS, PROVIDERS, VENDORS
@@ -46,7 +47,8 @@ class Spans:
     """request: the number of the request of each span. verdict: '' for a call, else `ignored:<reason>` or
     `refused:<reason>`; verdicts: what its codes mean. trace_ids, span_ids, parent_ids: bytes as matrices, a parent of
     zeros is none. calls: the rows that are calls. columns: the fields of those, in their order: numpy floats with nan
-    for unknown numbers, Arrow for words; beside them `flags`, and `stated`, what spans of our own state whole.
+    for unknown numbers, Arrow for words, `Coded` for the emitter's own two; beside them `flags`, and `stated`, what
+    spans of our own state whole.
     """
 
     request: Any
@@ -64,18 +66,20 @@ def judge(facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLi
     facts.dialect = _dialect(facts, dialects)
     trace_ids, traced = fixed(facts.columns["trace_id"], 16)
     span_ids, spanned = fixed(facts.columns["span_id"], 8)
-    parent_ids, _ = fixed(facts.columns["parent_span_id"], 8)
+    parent_ids, below = fixed(facts.columns["parent_span_id"], 8)
     operations, verdict, verdicts = _verdict(facts, signal, dialects, limits, traced & spanned)
-    calls = np.flatnonzero(verdict == verdicts.index(""))
+    is_call = verdict == verdicts.index("")
+    calls = np.flatnonzero(is_call)
+    own = slice(None) if len(calls) == len(verdict) else calls  # most often all are
     request = np.asarray(facts.columns["request"]).astype(np.int64)
     tags = tags_of(facts, calls, dialects, limits.tags_max, limits.word_chars_max)
-    facts.only(verdict == verdicts.index(""))
-    columns = _columns(facts, signal, dialects, operations.take(pa.array(calls)))
+    facts.only(is_call)
+    columns = _columns(facts, signal, dialects, Coded(operations.codes[own], operations.values).text())
     columns["tags"] = tags
     columns |= {
-        "trace_id": (trace_ids[calls], traced[calls]),
-        "span_id": (span_ids[calls], spanned[calls]),
-        "parent_span_id": (parent_ids[calls], parent_ids[calls].any(axis=1)),
+        "trace_id": (trace_ids[own], traced[own]),
+        "span_id": (span_ids[own], spanned[own]),
+        "parent_span_id": (parent_ids[own], below[own]),
     }
     # JSON that is cut is none; how long it may be is decided where it is written.
     columns |= {name: cut(column, limits.word_chars_max) for name, column in columns.items() if name != "usage_raw"}
@@ -97,14 +101,15 @@ def _dialect(facts: Facts, dialects: Sequence[Dialect]) -> Any:
 
     found = facts.marked
     for first, columns in ((by_scope, ("scope",)), (by_resource, ("resource_service", "resource_telemetry"))):
-        inverse, answers = by_distinct([facts.said(name) for name in columns], first)
-        found = np.minimum(found, np.array(answers, np.int64)[inverse])
-    return found
+        told = by_distinct([facts.said(name) for name in columns], first)
+        if min(told.values, default=last) < last:
+            found = np.minimum(found, np.array(told.values, np.int64)[told.codes])
+    return np.minimum(found, last)
 
 
 def _verdict(
     facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLimits, identified: Any
-) -> tuple[Any, Any, list[str]]:
+) -> tuple[Coded, Any, list[str]]:
     """(operation of each row, code of its verdict, what the codes mean)."""
     # A record is what its event is, whatever operation it tells of.
     said = facts.word("operation") if signal == "traces" else pc.coalesce(facts.said("name"), facts.word("event"))
@@ -131,11 +136,10 @@ def _verdict(
         operation = table.operations.get(word)
         return operation, "" if operation else "ignored:not_a_model_call"
 
-    inverse, answers = by_distinct([facts.dialect, said, spoken, asked, half], judged)
-    verdicts = ["", *sorted({verdict for _, verdict in answers if verdict})]
+    found = by_distinct([facts.dialect, said, spoken, asked, half], judged)
+    verdicts = ["", *sorted({verdict for _, verdict in found.values if verdict})]
     verdicts += ["refused:too_many_attributes", "refused:bad_ids", "refused:bad_time"]
-    verdict = np.array([verdicts.index(found) for _, found in answers], np.int64)[inverse]
-    operations = spread((inverse, [operation for operation, _ in answers]))
+    verdict = np.array([verdicts.index(word) for _, word in found.values], np.int64)[found.codes]
     start = np.asarray(facts.columns["start_ns"])
     if signal == "logs":
         start = np.where(start == 0, np.asarray(facts.columns["end_ns"]), start)
@@ -144,8 +148,9 @@ def _verdict(
         (~identified if signal == "traces" else np.zeros(facts.rows, bool), "bad_ids"),
         (facts.attributes > limits.attributes_max, "too_many_attributes"),
     ):
-        verdict = np.where((verdict == 0) & wrong, verdicts.index(f"refused:{word}"), verdict)
-    return operations, verdict, verdicts
+        if wrong.any():
+            verdict = np.where((verdict == 0) & wrong, verdicts.index(f"refused:{word}"), verdict)
+    return found.part(0), verdict, verdicts
 
 
 def _first_half(facts: Facts, dialects: Sequence[Dialect]) -> Any:
@@ -162,37 +167,27 @@ def _first_half(facts: Facts, dialects: Sequence[Dialect]) -> Any:
 def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations: Any) -> dict[str, Any]:
     flags: dict[str, Any] = {}
     invoked = invocation_of(facts)
+    any_model = facts.word("any_model")
     models = {
-        "request_model": pc.coalesce(facts.word("request_model"), invoked["model"], facts.word("any_model")),
-        "response_model": pc.coalesce(facts.word("response_model"), facts.word("any_model")),
+        "request_model": _first(facts.word("request_model"), invoked["model"], any_model),
+        "response_model": _first(facts.word("response_model"), any_model),
     }
-    provider, vendor, flags["provider_assumed"] = _provider(facts, dialects, models)
-    names = pa.array([dialect.name for dialect in dialects], pa.string()).take(pa.array(facts.dialect))
-    columns: dict[str, Any] = {**models, "provider": provider, "vendor": vendor}
+    dialect, scope = coded(facts.dialect), coded(facts.said("scope"))
+    provider, vendor, flags["provider_assumed"] = _provider(facts, dialects, dialect, scope, models)
+    columns: dict[str, Any] = {**models, "provider": provider.text(), "vendor": vendor}
     columns |= _failure(facts)
     silent = columns["failed"], np.asarray(pc.equal(operations, "embeddings"))
-    columns |= tokens(facts, dialects, provider, silent, flags)
+    columns |= tokens(facts, dialects, (dialect, provider, scope), silent, flags)
     columns |= _times(facts, signal, dialects, invoked["stream"], flags)
-    for name in (
-        "operation_id",
-        "response_id",
-        "request_id",
-        "service_tier",
-        "user_id",
-        "conversation_id",
-        "api_key_id",
-    ):
-        columns[name] = facts.word(name)
-    for name in ("prompt_name", "prompt_version", "prompt_hash", "feature", "experiment", "arm", "speed"):
-        columns[name] = facts.word(name)
+    columns |= {name: facts.word(name) for name in _SAID}
     for name in ("team", "project", "customer"):
-        columns[name] = pc.coalesce(facts.word(name), facts.said(f"resource_{name}"))
+        columns[name] = _first(facts.word(name), facts.said(f"resource_{name}"))
     for name in ("service", "environment", "region"):
         columns[name] = facts.said(f"resource_{name}")
     columns["operation"] = operations
-    columns["vantage"] = _vantage(facts, dialects)
-    columns["api"] = pc.binary_join_element_wise("otlp", names, ".")
-    columns["source"] = _source(facts)
+    columns["vantage"] = _vantage(facts, dialects, dialect, scope)
+    columns["api"] = Coded(dialect.codes, [f"otlp.{dialects[index].name}" for index in dialect.values]).text()
+    columns["source"] = by_distinct([scope, facts.said("scope_version")], _named).text()
     attempt = facts.number("attempt")
     columns["attempt"] = np.where(attempt > 0, np.minimum(attempt - (signal == "logs"), 65535), 0.0)
     columns["max_output_tokens"] = count(either(facts.number("max_output_tokens"), invoked["max_tokens"]))
@@ -201,7 +196,38 @@ def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations:
     return columns
 
 
-def _provider(facts: Facts, dialects: Sequence[Dialect], models: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+# Words that are taken as they are said.
+_SAID = (
+    "operation_id",
+    "response_id",
+    "request_id",
+    "service_tier",
+    "user_id",
+    "conversation_id",
+    "api_key_id",
+    "prompt_name",
+    "prompt_version",
+    "prompt_hash",
+    "feature",
+    "experiment",
+    "arm",
+    "speed",
+)
+
+
+def _first(*columns: Any) -> Any:
+    """The first of the words that is there: those of which none is are not even looked at."""
+    told = [column for column in columns if column.null_count < len(column)]
+    return pc.coalesce(*told) if len(told) > 1 else (told or columns)[0]
+
+
+def _named(scope: str | None, version: str | None) -> str:
+    return " ".join(word for word in ("otlp", scope, version) if word)
+
+
+def _provider(
+    facts: Facts, dialects: Sequence[Dialect], dialect: Coded, scope: Coded, models: Mapping[str, Any]
+) -> tuple[Coded, Any, Any]:
     """(who hosts, who made the model where that differs, whether the host was guessed by the model's name)."""
 
     def folded(
@@ -222,13 +248,9 @@ def _provider(facts: Facts, dialects: Sequence[Dialect], models: Mapping[str, An
         guess = next((word for stem, word in MAKERS.items() if model.startswith(stem)), "unknown")
         return guess, None, guess != "unknown"
 
-    facts_of = [facts.said("scope"), *(facts.word(name) for name in ("host", "provider", "vendor"))]
-    inverse, answers = by_distinct([facts.dialect, *facts_of, *models.values()], folded)
-    return (
-        spread((inverse, [answer[0] for answer in answers])),
-        spread((inverse, [answer[1] for answer in answers])),
-        np.array([answer[2] for answer in answers], bool)[inverse],
-    )
+    words = (facts.word(name) for name in ("host", "provider", "vendor"))
+    found = by_distinct([dialect, scope, *words, *models.values()], folded)
+    return found.part(0).once(), found.part(1).text(), found.part(2).holds()
 
 
 def host_word(spelled: str) -> str:
@@ -247,7 +269,7 @@ def _times(
     stated = either(facts.number("duration_ms"), facts.number("duration_s") * 1000)
     with np.errstate(invalid="ignore"):
         stated = np.where((stated > 0) & (stated < 1e8), stated, np.nan)
-    before = np.nan_to_num(stated * 1e6).astype(np.int64)
+    before = known(stated * 1e6).astype(np.int64)
     later = np.array([dialect.halves for dialect in dialects], bool)[facts.dialect] & (start == end)
     if signal == "logs":  # a record is written when the answer is there
         start = np.maximum(np.where(start == 0, end, start) - before, _TIME_MIN_NS)
@@ -258,9 +280,9 @@ def _times(
         length = np.where(end >= start, (end - start) / 1e6, np.nan)
     length = np.where(length < 1e12, length, np.nan)
     ttft = _ttft(facts, start)
-    streamed = _streamed(facts, dialects, later | invoked_stream, ttft)
-    said = facts.word("stream")
-    plain = np.asarray(pc.fill_null(pc.is_in(pc.utf8_lower(said), pa.array(_NO)), False))
+    said = by_distinct([facts.word("stream")], lambda word: (word or "").lower())
+    streamed = _streamed(facts, dialects, later | invoked_stream | _is_one_of(said, _YES), ttft)
+    plain = _is_one_of(said, _NO)
     return {
         "started_at": start // 1000,
         "duration_ms": length,
@@ -281,14 +303,17 @@ def _ttft(facts: Facts, start: Any) -> Any:
     return ttft
 
 
-def _streamed(facts: Facts, dialects: Sequence[Dialect], known: Any, ttft: Any) -> Any:
+def _streamed(facts: Facts, dialects: Sequence[Dialect], said: Any, ttft: Any) -> Any:
     """Where the span says so, where its method's name does, or where a first token was seen. Engines see one always."""
     engine = np.array([dialect.vantage == "server" for dialect in dialects], bool)[facts.dialect]
-    said = pc.fill_null(pc.is_in(pc.utf8_lower(facts.word("stream")), pa.array(_YES)), False)
-    streamed = known | np.asarray(said) | (~np.isnan(ttft) & ~engine)
+    streamed = said | (~np.isnan(ttft) & ~engine)
     for name in ("operation", "method"):
-        streamed = streamed | np.asarray(pc.fill_null(pc.match_substring(facts.word(name), "Stream"), False))
+        streamed = streamed | by_distinct([facts.word(name)], lambda word: "Stream" in (word or "")).holds()
     return streamed
+
+
+def _is_one_of(said: Coded, words: Sequence[str]) -> Any:
+    return Coded(said.codes, [word in words for word in said.values]).holds()
 
 
 def _positive(value: Any) -> Any:
@@ -298,30 +323,25 @@ def _positive(value: Any) -> Any:
 
 
 def _failure(facts: Facts) -> dict[str, Any]:
-    said = facts.word("error")
-    exception = facts.said("exception")
     status = facts.number("status")
-    code = np.asarray(facts.columns["status_code"])
-    level, event = facts.word("level"), pc.coalesce(facts.said("name"), facts.word("event"))
+    event = _first(facts.said("name"), facts.word("event"))
 
     def word(error: str | None, thrown: str | None) -> tuple[bool, str | None]:
         told = error if error is not None and error.lower() not in _NO_ERROR else None
         return told is not None, (told if told != "true" else None) or thrown
 
-    inverse, answers = by_distinct([said, exception], word)
-    failed = np.array([answer[0] for answer in answers], bool)[inverse] | (code == 2)
-    failed = failed | np.asarray(pc.fill_null(pc.equal(level, "ERROR"), False))
+    found = by_distinct([facts.word("error"), facts.said("exception")], word)
+    failed = found.part(0).holds() | (np.asarray(facts.columns["status_code"]) == 2)
+    failed = failed | by_distinct([facts.word("level")], lambda level: level == "ERROR").holds()
     failed = failed | np.asarray(pc.fill_null(pc.is_in(event, pa.array(_FAILED_EVENTS)), False))
     with np.errstate(invalid="ignore"):
         failed = failed | (status >= 400)
         status = np.where((status >= 100) & (status < 1000), status, np.nan)
-    words = spread((inverse, [answer[1] for answer in answers]))
-    finish = facts.word("finish")
     return {
         "failed": failed,
         "status": status,
-        "error_word": pc.if_else(pa.array(failed), words, pa.scalar(None, pa.string())),
-        "finish_word": spread(by_distinct([finish], _first_word)),
+        "error_word": found.part(1).where(failed),
+        "finish_word": by_distinct([facts.word("finish")], _first_word).once(),
     }
 
 
@@ -331,7 +351,7 @@ def _first_word(text: str | None) -> str | None:
     return found.group(1).lower() if found else None
 
 
-def _vantage(facts: Facts, dialects: Sequence[Dialect]) -> Any:
+def _vantage(facts: Facts, dialects: Sequence[Dialect], dialect: Coded, scope: Coded) -> Any:
     gateways = {value for d in dialects if d.vantage == "gateway" for key, value in d.resource if key == "service.name"}
 
     def seen(dialect: int, kind: int, scope: str | None, service: str | None) -> str:
@@ -344,12 +364,4 @@ def _vantage(facts: Facts, dialects: Sequence[Dialect]) -> Any:
         return "framework" if any(word in (scope or "") for word in FRAMEWORKS) else "client"
 
     kind = np.asarray(facts.columns["kind"])
-    columns = [facts.dialect, kind, facts.said("scope"), facts.said("resource_service")]
-    return spread(by_distinct(columns, seen))
-
-
-def _source(facts: Facts) -> Any:
-    def named(scope: str | None, version: str | None) -> str:
-        return " ".join(word for word in ("otlp", scope, version) if word)
-
-    return spread(by_distinct([facts.said("scope"), facts.said("scope_version")], named))
+    return by_distinct([dialect, kind, scope, facts.said("resource_service")], seen).text()

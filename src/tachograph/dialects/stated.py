@@ -30,8 +30,9 @@ from tachograph.call import (
     USAGE_SOURCES,
     VANTAGES,
 )
-from tachograph.dialects.columns import Facts, cut
+from tachograph.dialects.columns import Facts
 from tachograph.dialects.counting import COUNT_MAX, USAGE_BYTES_MAX, count
+from tachograph.dialects.distinct import cut
 from tachograph.dialects.facts import Dialect
 
 _MS_MAX, _SMALL_MAX, _COST_MAX = 1e12, 65535, 90_000.0

@@ -56,11 +56,8 @@ def _array(column: Column, value: Any) -> pa.Array:
         return pc.coalesce(value, pa.scalar(_DEFAULTS[column.name], pa.string())) if column.required else value
     if kind in (Kind.ID16, Kind.ID8):
         return _ids(kind, *value)
-    if kind in (Kind.COUNT, Kind.SMALL):
-        return pa.array(np.nan_to_num(value).astype(np.int64), mask=np.isnan(value)).cast(TYPES[kind])
-    if kind is Kind.MS:
-        known = ~np.isnan(value) & (value < MS_MAX)
-        return decimals(TYPES[kind], np.rint(np.where(known, value, 0) * 1000).astype(np.int64), known)
+    if kind in (Kind.COUNT, Kind.SMALL, Kind.MS):
+        return _numbers(kind, value)
     if kind is Kind.MONEY:
         return decimals(TYPES[kind], *value)
     if kind is Kind.NUMBER:
@@ -68,6 +65,18 @@ def _array(column: Column, value: Any) -> pa.Array:
     if kind is Kind.TIME:
         return pa.array(value, pa.int64()).cast(TYPES[kind])
     return value if isinstance(value, pa.Array) else pa.array(value, TYPES[kind])
+
+
+def _numbers(kind: Kind, value: Any) -> pa.Array:
+    known = ~np.isnan(value)
+    if kind is Kind.MS:
+        known &= value < MS_MAX
+    if not known.any():
+        return pa.nulls(len(value), TYPES[kind])
+    value = np.where(known, value, 0)
+    if kind is Kind.MS:
+        return decimals(TYPES[kind], np.rint(value * 1000).astype(np.int64), known)
+    return pa.array(value.astype(np.int64), mask=~known).cast(TYPES[kind])
 
 
 def _maps(value: Mapping[int, Mapping[str, str]], rows: int) -> pa.Array:
@@ -89,11 +98,14 @@ def _lists(rows_filled: Sequence[int], lists: Sequence[Any], rows: int, kind: pa
 
 def words_of(flags: Mapping[str, Any], rows: int) -> pa.Array:
     """A column of sets of words, from one column of bools for each word."""
-    found: dict[int, list[str]] = {}
-    for word in sorted(flags):
-        for row in np.flatnonzero(np.broadcast_to(flags[word], rows)).tolist():
-            found.setdefault(row, []).append(word)
-    return _lists(sorted(found), [found[row] for row in sorted(found)], rows, TYPES[Kind.WORDS])
+    words = sorted(flags)
+    holding = [np.flatnonzero(np.broadcast_to(flags[word], rows)) for word in words]
+    row_of = np.concatenate([np.zeros(0, np.int64), *holding])
+    word_of = np.repeat(np.arange(len(words)), [len(held) for held in holding])[np.argsort(row_of, kind="stable")]
+    ends = np.cumsum(np.bincount(row_of, minlength=rows))
+    offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
+    packed = pa.array(words, pa.string()).take(pa.array(word_of))
+    return pa.ListArray.from_arrays(offsets, packed).cast(TYPES[Kind.WORDS])
 
 
 def _ids(kind: Kind, matrix: Any, known: Any) -> pa.Array:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tachograph.call import EPOCH, INPUT_PARTS, MODALITY_PARTS, OUTPUT_PARTS, Call
-from tachograph.dialects.columns import by_distinct, spread
+from tachograph.dialects.distinct import Coded, by_distinct
 from tachograph.dialects.rules import Spans
 from tachograph.dialects.stated import Stated
 from tachograph.flow.columns import from_columns, words_of
@@ -82,13 +82,11 @@ def ids(columns: Mapping[str, Any], rows: int) -> Any:
     seeds = np.hstack([traces, spans]).tobytes()
     digest = hashlib.sha256
     own = traced & spanned
-    if own.all():
-        digests = [digest(seeds[at : at + 24]).digest() for at in range(0, 24 * rows, 24)]
-    else:
+    known: list[bytes] = np.frombuffer(seeds, "V24").tolist()
+    if not own.all():
         said = _said(columns, rows)
-        digests = [
-            digest(seeds[24 * row : 24 * row + 24] if own[row] else said[row].encode()).digest() for row in range(rows)
-        ]
+        known = [seed if right else text.encode() for seed, right, text in zip(known, own.tolist(), said, strict=True)]
+    digests = [digest(seed).digest() for seed in known]
     free = np.frombuffer(b"".join(digests), np.uint8).reshape(rows, 32)
     found = np.empty((rows, 16), np.uint8)
     ms = (columns["started_at"] // 1000).astype(">i8")
@@ -102,17 +100,19 @@ def ids(columns: Mapping[str, Any], rows: int) -> Any:
 def _said(columns: Mapping[str, Any], rows: int) -> list[str]:
     """What tells records without ids apart: the provider's id of the request, else all that they say."""
     requests = columns["request_id"].to_pylist()
-    names = ("api", "conversation_id", "request_model", "usage_raw", "error_word")
-    rest = zip(*(columns[name].to_pylist() for name in names), columns["started_at"].tolist(), strict=True)
+    names = ("api", "conversation_id", "request_model", "usage_raw")
+    told = [*(columns[name] for name in names), columns["error_word"].text()]
+    rest = zip(*(column.to_pylist() for column in told), columns["started_at"].tolist(), strict=True)
     return [f"request {request}" if request else repr(said) for request, said in zip(requests, rest, strict=True)]
 
 
 def _outcome(columns: dict[str, Any], flags: dict[str, Any]) -> None:
     """Words of failure and of the end -> ours. A filtered answer is an error, as everywhere."""
-    failed, words, status = columns.pop("failed"), columns.pop("error_word"), columns["status"]
+    failed, status = columns.pop("failed"), columns["status"]
+    words, finish = columns.pop("error_word"), columns.pop("finish_word")
 
-    def told(failure: bool, word: str | None, code: float, finish: str | None) -> tuple[Any, ...]:
-        reason = reason_of(finish) if finish else None
+    def told(failure: bool, word: str | None, code: float, end: str | None) -> tuple[Any, ...]:
+        reason = reason_of(end) if end else None
         number = int(code) if code == code else int(word) if word and word.isdigit() and len(word) == 3 else None
         if failure:
             kind = classify([word] if word else [], "", number)
@@ -120,19 +120,17 @@ def _outcome(columns: dict[str, Any], flags: dict[str, Any]) -> None:
             return "aborted" if kind == "cancelled" else "error", kind, code_word, _plain(reason), number
         if reason in ("content_filter", "error"):
             kind = "content_filter" if reason == "content_filter" else "provider_error"
-            return "error", kind, finish, reason, number
+            return "error", kind, end, reason, number
         return "ok", None, None, _plain(reason), number
 
-    inverse, answers = by_distinct([failed, words, status, columns["finish_word"]], told)
+    found = by_distinct([failed, words, status, finish], told)
     for place, name in enumerate(("outcome", "error_type", "error_code", "finish_reason")):
-        columns[name] = spread((inverse, [answer[place] for answer in answers]))
-    columns["status"] = np.array([np.nan if a[4] is None else a[4] for a in answers], float)[inverse]
-    unknown = [reason_of(word or "") == "unknown" for word in columns["finish_word"].unique().to_pylist()]
-    if any(unknown):
-        flags["finish_reason_unknown"] = np.array(
-            [reason_of(word or "") == "unknown" for word in columns["finish_word"].to_pylist()]
-        )
-    del columns["finish_word"]
+        columns[name] = found.part(place).text()
+    numbers = [np.nan if answer[4] is None else answer[4] for answer in found.values]
+    columns["status"] = np.array(numbers, float)[found.codes]
+    unknown = Coded(finish.codes, [reason_of(word or "") == "unknown" for word in finish.values])
+    if any(unknown.values):
+        flags["finish_reason_unknown"] = unknown.holds()
 
 
 def _plain(reason: str | None) -> str | None:
@@ -143,23 +141,27 @@ def _totals(columns: dict[str, Any], flags: dict[str, Any]) -> None:
     inputs = [columns[name] for name in INPUT_PARTS]
     outputs = [columns[name] for name in OUTPUT_PARTS]
     columns["input_tokens"], columns["output_tokens"] = _sum(inputs), _sum(outputs)
-    there = ~np.isnan(columns["input_tokens"])
-    spoken = there | ~np.isnan(columns["output_tokens"])
-    total = np.nan_to_num(columns["input_tokens"]) + np.nan_to_num(columns["output_tokens"])
-    columns["total_tokens"] = np.where(there, total, np.nan)
-    columns["usage_source"] = pa.array(["missing", "reported"]).take(pa.array(spoken.astype(np.int64)))
+    output = columns["output_tokens"]
+    spoken = ~(np.isnan(columns["input_tokens"]) & np.isnan(output))
+    columns["total_tokens"] = columns["input_tokens"] + np.where(np.isnan(output), 0, output)
+    columns["usage_source"] = Coded(spoken.astype(np.int64), ["missing", "reported"]).text()
     nobody = pc.and_(pc.is_null(columns["request_model"]), pc.is_null(columns["response_model"]))
     flags["model_missing"] = np.asarray(nobody)
     after = columns["duration_ms"] - columns["ttft_ms"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        each = np.round(after / (columns["output_tokens"] - 1), 3)
-        columns["tpot_ms"] = np.where((columns["output_tokens"] > 1) & (after >= 0) & columns["streamed"], each, np.nan)
+        each = np.round(after / (output - 1), 3)
+        columns["tpot_ms"] = np.where((output > 1) & (after >= 0) & columns["streamed"], each, np.nan)
     columns["model"] = pc.coalesce(columns["response_model"], columns["request_model"])
 
 
 def _sum(parts: Sequence[Any]) -> Any:
-    known = np.any([~np.isnan(part) for part in parts], axis=0)
-    return np.where(known, np.sum([np.nan_to_num(part) for part in parts], axis=0), np.nan)
+    total, unknown = np.zeros(len(parts[0])), np.ones(len(parts[0]), bool)
+    for part in parts:
+        silent = np.isnan(part)
+        unknown &= silent
+        total += np.where(silent, 0, part)
+    total[unknown] = np.nan
+    return total
 
 
 def _from_tags(columns: dict[str, Any], whole: Stated | None) -> None:
@@ -209,19 +211,19 @@ def _price(
 
     days = columns["started_at"] // _DAY_US
     names = ("provider", "request_model", "response_model", "service_tier", "operation")
-    inverse, answers = by_distinct([*(columns[name] for name in names), speeds, days], group)
-    group_of = np.array(answers, np.int64)[inverse]
+    found = by_distinct([*(columns[name] for name in names), speeds, days], group)
+    group_of = np.array(found.values, np.int64)[found.codes]
     counts = np.array([columns[name] for name in PARTS])
     group_of = by_hours(book, groups, group_of, columns["started_at"] % _DAY_US)
     bills = bill(book, groups, group_of, counts)
-    media = np.any([np.nan_to_num(columns[name]) > 0 for name in MODALITY_PARTS], axis=0)
-    counted = np.array([call.operation == "count_tokens" for call in groups], bool)[group_of]
+    media = np.any([columns[name] > 0 for name in MODALITY_PARTS], axis=0)
+    counted = Coded(group_of, [call.operation == "count_tokens" for call in groups]).holds()
     singly = ~bills.plain | media | counted
     costs = {} if whole is None else stated.stated_costs(whole)
     singly[[row for row, context in columns["price_context"].items() if context.keys() - {"speed"}]] = True
     singly[list(costs)] = True
     singly |= flags.get(_PARTIAL, False)
-    _write(columns, bills, group_of, flags, singly)
+    _write(columns, bills, group_of, flags, singly, np.isnan(counts).all(axis=0))
     rest = np.flatnonzero(singly)
     if len(rest):
         likes = [groups[index] for index in group_of[rest]]
@@ -248,25 +250,21 @@ def _asked(
     )
 
 
-def _write(columns: dict[str, Any], bills: Bills, group_of: Any, flags: dict[str, Any], singly: Any) -> None:
-    """singly: rows that are priced once more, one by one, and get their flags then."""
+def _write(
+    columns: dict[str, Any], bills: Bills, group_of: Any, flags: dict[str, Any], singly: Any, silent: Any
+) -> None:
+    """singly: rows that are priced once more, one by one, and get their flags then. silent: rows without any count."""
     flagged = bills.known & ~singly
-    there = pa.array(bills.known)
-    rows = pa.array(group_of)
-
-    def where_known(values: list[str | None]) -> Any:
-        return pc.if_else(there, pa.array(values, pa.string()).take(rows), pa.scalar(None, pa.string()))
-
     columns["cost_usd"] = (bills.steps, bills.known)
-    columns["cost_source"] = where_known(bills.sources)
-    columns["price_id"] = where_known(bills.price_ids)
-    columns["model"] = pc.coalesce(pa.array(bills.models, pa.string()).take(rows), columns["model"])
-    unstated = np.array(["unpriced_model" if unpriced else "unknown_usage" for unpriced in bills.unpriced])[group_of]
-    silent = np.isnan(np.array([columns[name] for name in PARTS])).all(axis=0)
-    status = np.where(bills.known, "priced", np.where(silent, "unknown_usage", unstated))
-    columns["price_status"] = pa.array(status.tolist(), pa.string())
+    columns["cost_source"] = Coded(group_of, bills.sources).where(bills.known).text()
+    columns["price_id"] = Coded(group_of, bills.price_ids).where(bills.known).text()
+    model = Coded(group_of, bills.models).text()
+    columns["model"] = pc.coalesce(model, columns["model"]) if model.null_count else model
+    unpriced = np.array(bills.unpriced, np.int64)[group_of]
+    status = np.where(bills.known, 0, np.where(silent, 1, 1 + unpriced))
+    columns["price_status"] = Coded(status, ["priced", "unknown_usage", "unpriced_model"]).text()
     for word in {word for words in bills.flags for word in words}:
-        holds = np.array([word in words for words in bills.flags], bool)[group_of]
+        holds = Coded(group_of, [word in words for words in bills.flags]).holds()
         flags[word] = flags.get(word, False) | (holds & flagged)
     for word, holds in bills.odd.items():
         flags[word] = flags.get(word, False) | (holds & flagged)

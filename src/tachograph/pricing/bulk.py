@@ -12,7 +12,7 @@ plain (media, units beside tokens, amounts beyond 64 bits) is left to `charge`, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
@@ -76,61 +76,85 @@ def _at(call: Call, moment: time) -> datetime:
 
 def bill(book: PriceBook, groups: Sequence[Call], group_of: Any, counts: Any) -> Bills:
     """Charge all rows. counts: floats, seven rows of PARTS by calls, nan for unknown."""
-    rows = len(group_of)
-    bills = Bills(np.zeros(rows, bool), np.zeros(rows, np.int64), np.zeros(rows, bool), {}, [], [], [], [], [])
+    planned = [book.planned(call) for call in groups]
+    plans = [plan for _, plan in planned]
+    tokened = [plan if plan is not None and not plan.free and plan.tokened else None for plan in plans]
     known = ~np.isnan(counts)
-    whole = np.nan_to_num(counts).astype(np.int64)
+    whole = np.where(known, counts, 0).astype(np.int64)
     # Output without any input: half a bill is no bill.
     half = known[5] & ~known[0] & ~known[1:5].any(axis=0)
     stated = known[0] | known[5]
-    order = np.argsort(group_of, kind="stable")
-    bounds = np.searchsorted(group_of[order], np.arange(len(groups) + 1))
-    for index, call in enumerate(groups):
-        members = order[bounds[index] : bounds[index + 1]]
-        model, plan = book.planned(call)
-        bills.models.append(model)
-        bills.sources.append(plan.source if plan else None)
-        bills.price_ids.append(plan.price_id if plan else None)
-        bills.unpriced.append(plan is None)
-        bills.flags.append(plan.flags if plan else ())
-        if plan is None:
-            bills.plain[members] = True
-        elif not plan.free and plan.tokened:
-            bills.plain[members] = True
-            _amounts(plan, members, whole, known, stated & ~half, bills)
-    # Nothing of tokens is known: no amount, whatever the plan; only what is half said needs no second look.
-    bills.plain &= stated | half | ~known.any(axis=0)
-    bills.known &= bills.plain
-    return bills
-
-
-def _amounts(plan: Plan, members: Any, whole: Any, known: Any, billable: Any, bills: Bills) -> None:
-    columns = whole[:, members]
-    top = [int(column.max(initial=0)) for column in columns]
-    steps = np.zeros(len(members), np.int64)
-    taken = np.zeros(len(members), bool)
-    size = columns[:5].sum(axis=0)
-    for above, below, rates in plan.levels():
-        scale = _scale((*rates, plan.fee))
-        unit = 10**scale
-        if sum(most * (rate // unit) for most, rate in zip(top, rates, strict=True)) + plan.fee // unit >= _SAFE:
-            continue
-        inside = (size > above) & (size <= below)
-        amount = np.full(len(members), plan.fee // unit, np.int64)
-        for column, rate in zip(columns, rates, strict=True):
-            amount += column * (rate // unit)
-        steps = np.where(inside, _rounded(amount, 10 ** (_SCALE_MAX - scale)), steps)
-        taken |= inside
-    odd = np.zeros(len(members), bool)
-    for place in plan.odd_at:
-        used = columns[place] > 0
-        odd |= used
-        held = bills.odd.setdefault(plan.odd[PARTS[place]], np.zeros(len(bills.plain), bool))
-        held[members] |= used
+    steps, taken = _amounts(tokened, group_of, whole)
+    odd = _odd(tokened, group_of, whole)
+    doubtful = _each((bool(plan and plan.flags) for plan in tokened), group_of, bool)
+    for used in odd.values():
+        doubtful |= used
+    by_tokens = _each((plan is not None for plan in tokened), group_of, bool)
     # An odd row that costs nothing perhaps has no price at all.
-    bills.plain[members] = taken & ~((odd | bool(plan.flags)) & (steps == 0)) & (steps < 10**18)
-    bills.steps[members] = steps
-    bills.known[members] = billable[members]
+    right = taken & ~(doubtful & (steps == 0)) & (steps < 10**18)
+    plain = np.where(by_tokens, right, _each((plan is None for plan in plans), group_of, bool))
+    # Nothing of tokens is known: no amount, whatever the plan; only what is half said needs no second look.
+    plain &= stated | half | ~known.any(axis=0)
+    return Bills(
+        plain,
+        steps,
+        by_tokens & stated & ~half & plain,
+        odd,
+        [model for model, _ in planned],
+        [plan.source if plan else None for plan in plans],
+        [plan.price_id if plan else None for plan in plans],
+        [plan is None for plan in plans],
+        [plan.flags if plan else () for plan in plans],
+    )
+
+
+def _each(of_groups: Iterable[Any], group_of: Any, kind: Any) -> Any:
+    """What holds for each group, by row."""
+    return np.array(list(of_groups), kind)[group_of]
+
+
+def _amounts(plans: Sequence[Plan | None], group_of: Any, whole: Any) -> tuple[Any, Any]:
+    """(steps, whether they are right) by row. plans: by group, None where tokens are not what is charged."""
+    steps = np.zeros(len(group_of), np.int64)
+    taken = np.zeros(len(group_of), bool)
+    levels = [plan.levels() if plan is not None else [] for plan in plans]
+    top = [int(column.max(initial=0)) for column in whole]
+    size = whole[:5].sum(axis=0)
+    for depth in range(max(map(len, levels), default=0)):
+        bounds, step = np.zeros((2, len(plans))), np.zeros(len(plans), np.int64)
+        units = np.zeros((1 + len(PARTS), len(plans)), np.int64)
+        for group, (plan, found) in enumerate(zip(plans, levels, strict=True)):
+            if plan is None or depth >= len(found):
+                continue
+            above, below, rates = found[depth]
+            scale = _scale((*rates, plan.fee))
+            charged = [one // 10**scale for one in (plan.fee, *rates)]
+            if _fits(charged, top) or _fits(charged, whole[:, group_of == group].max(axis=1, initial=0).tolist()):
+                bounds[:, group], step[group], units[:, group] = (above, below), 10 ** (_SCALE_MAX - scale), charged
+        inside = (size > bounds[0][group_of]) & (size <= bounds[1][group_of]) & (step > 0)[group_of]
+        amount = units[0][group_of]
+        for rate, column in zip(units[1:], whole, strict=True):
+            if rate.any():
+                amount += column * rate[group_of]
+        steps = np.where(inside, _rounded(amount, np.maximum(step, 1)[group_of]), steps)
+        taken |= inside
+    return steps, taken
+
+
+def _fits(charged: Sequence[int], top: Sequence[int]) -> bool:
+    """Whether the amount of the most that was counted is a 64-bit number. charged: a fee and rates."""
+    return sum(most * rate for most, rate in zip(top, charged[1:], strict=True)) + charged[0] < _SAFE
+
+
+def _odd(plans: Sequence[Plan | None], group_of: Any, whole: Any) -> dict[str, Any]:
+    """By flag the rows in which a part was counted that is charged oddly."""
+    odd: dict[str, Any] = {}
+    for place, part in enumerate(PARTS):
+        words = [plan.odd[part] if plan is not None and place in plan.odd_at else "" for plan in plans]
+        for word in set(words) - {""}:
+            used = _each((one == word for one in words), group_of, bool) & (whole[place] > 0)
+            odd[word] = odd.get(word, False) | used
+    return odd
 
 
 def _scale(rates: Sequence[int]) -> int:
@@ -141,7 +165,7 @@ def _scale(rates: Sequence[int]) -> int:
     return scale
 
 
-def _rounded(amount: Any, step: int) -> Any:
+def _rounded(amount: Any, step: Any) -> Any:
     """`amount` / `step` to the nearest whole, half to even."""
     whole, rest = np.divmod(amount, step)
     return whole + ((rest * 2 > step) | ((rest * 2 == step) & (whole % 2 == 1)))
