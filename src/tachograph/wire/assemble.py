@@ -5,7 +5,6 @@ What it must never know: a provider's field names, prices, bytes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
@@ -14,7 +13,14 @@ from typing import Any
 from tachograph.call import BY_NAME, EPOCH, MONEY_STEP, Call, typed
 from tachograph.wire.exchange import End
 from tachograph.wire.format import Asked, Format
-from tachograph.wire.found import DEPTH_MAX, Found, countable
+from tachograph.wire.found import (
+    COUNT_MAX,
+    DEPTH_MAX,
+    USAGE_KEY_CHARS_MAX,
+    USAGE_MEMBERS_MAX,
+    Found,
+    countable,
+)
 from tachograph.wire.timing import Timing
 from tachograph.wire.tokens import PARTS
 from tachograph.wire.values import written
@@ -24,7 +30,6 @@ TOOL_CALLS_MAX = 65535  # what the column holds
 
 _parts = attrgetter(*PARTS)
 _NOTHING = (None,) * len(PARTS)
-_COUNTS = re.compile(r'(?:[{},]|"[\w.-]{1,64}":|null|true|false|(?:0|[1-9][0-9]{0,11})(?=[,}]))*+', re.ASCII)
 _ENDED: dict[End, tuple[str, str]] = {
     End.CLIENT_GONE: ("aborted", "cancelled"),
     End.TIMEOUT: ("error", "timeout"),
@@ -127,12 +132,22 @@ def _usage(call: Call, found: Found, form: Format) -> None:
 
 
 def _countable(usage: dict[str, Any]) -> str | None:
-    """`countable`, as text. Nearly all hold nothing but counts: that shows in the text, faster than value by value."""
-    text = written(usage)
-    if _COUNTS.fullmatch(text) and text.count("{") <= DEPTH_MAX and text.count(":") <= DEPTH_MAX * 8:
-        return text
-    counts = countable(usage)
+    """`countable`, as text. Nearly all hold nothing but counts, and are it."""
+    counts = usage if _counts_alone(usage, 1) else countable(usage)
     return written(counts) if counts else None
+
+
+def _counts_alone(usage: dict[str, Any], depth: int) -> bool:
+    """Whether `countable` would leave everything as it is, and quickly known."""
+    for key, value in usage.items():
+        if type(value) is dict:
+            if depth == DEPTH_MAX or not _counts_alone(value, depth + 1):
+                return False
+        elif value is not None and not (type(value) is int and 0 <= value <= COUNT_MAX):
+            return False
+        if len(key) > USAGE_KEY_CHARS_MAX:
+            return False
+    return len(usage) <= USAGE_MEMBERS_MAX
 
 
 def _estimate(call: Call, found: Found) -> None:
@@ -203,23 +218,27 @@ def _outcome(call: Call, found: Found, end: End, *, cut: bool) -> None:
 
 def _attempt(headers: Mapping[str, str]) -> int:
     """Retries that the client libraries count themselves: Stainless (openai, anthropic, ...), AWS."""
-    for text, offset in ((headers.get("x-stainless-retry-count"), 0), (_aws_attempt(headers), 1)):
+    for name, read, offset in _ATTEMPTS:
+        text = read(headers[name]) if name in headers else None
         if text is not None and text.isdigit() and len(text) < 5:
             return max(0, int(text) - offset)
     return 0
 
 
-def _aws_attempt(headers: Mapping[str, str]) -> str | None:
-    stated = headers.get("amz-sdk-request")
-    if not stated:
-        return None
+def _aws_attempt(stated: str) -> str | None:
     words = dict(word.strip().partition("=")[::2] for word in stated.split(";"))
     return words.get("attempt")
 
 
+# (header, what it says, the number of the first attempt)
+_ATTEMPTS = (("x-stainless-retry-count", str, 0), ("amz-sdk-request", _aws_attempt, 1))
+
+
 def _traceparent(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
     """W3C `traceparent`: (trace id, span id of the parent)."""
-    words = headers.get("traceparent", "").strip().split("-")
+    if "traceparent" not in headers:
+        return None, None
+    words = headers["traceparent"].strip().split("-")
     if len(words) < 4:
         return None, None
     try:

@@ -20,6 +20,8 @@ NAME_CHARS_MAX = 256
 MEMBERS_MAX = 512
 DEPTH_MAX = 8
 COUNT_MAX = 10**12
+USAGE_MEMBERS_MAX = 128  # of one object in a usage object
+USAGE_KEY_CHARS_MAX = 64
 _ENUM = re.compile(r"[\w.:/@-]{1,64}")
 
 
@@ -163,13 +165,13 @@ def merged(old: dict[str, Any] | None, new: Any, depth: int = 0) -> dict[str, An
 def countable(usage: Any, depth: int = 0) -> Any:
     """`usage` with numbers, nulls and enumeration words only: free text is content and never leaves the room."""
     if isinstance(usage, dict):
-        if depth >= 8:
+        if depth >= DEPTH_MAX:
             return _DROP
         kept = {}
-        for key, value in islice(usage.items(), 128):
+        for key, value in islice(usage.items(), USAGE_MEMBERS_MAX):
             if value is not None and not (type(value) is int and 0 <= value <= COUNT_MAX):  # what nearly all are
                 value = countable(value, depth + 1)
-            kept[str(key)[:64]] = value
+            kept[str(key)[:USAGE_KEY_CHARS_MAX]] = value
         return {key: value for key, value in kept.items() if value is not _DROP}
     if isinstance(usage, list):
         return [value for value in (countable(item, depth + 1) for item in usage[:64]) if value is not _DROP]

@@ -62,13 +62,15 @@ _RESIDENCY = re.compile(r"^([a-z]{2})\.api\.openai\.com$")
 
 def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None:
     """Fill what the body left open."""
-    there = _there(tuple(headers))
+    names = tuple(headers)
+    there = _there(names)
     if there.marks:
-        marks.by_headers(found, headers)
-    known = {header: value for header in there.counts if (value := count(headers[header])) is not None}
-    if known:  # token counts that engines write into headers, for formats whose bodies lack them
-        found.usage_copies["headers"] = known
-    read_limits(found, headers)
+        marks.by_headers(found, headers, there.marks)
+    if there.counts:  # of tokens, that engines write into headers, for formats whose bodies lack them
+        known = {header: value for header in there.counts if (value := count(headers[header])) is not None}
+        if known:
+            found.usage_copies["headers"] = known
+    read_limits(found, headers, names)
     if found.request_id is None:
         found.request_id = _word(headers, there.request_ids)
     found.server_ms = _first(headers, there.server_times) if found.server_ms is None else found.server_ms
@@ -78,7 +80,7 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
         found.service_tier = _word(headers, there.tiers)
     if there.route:
         _served(found, headers)
-    residency = _RESIDENCY.match(asked.host)
+    residency = _RESIDENCY.match(asked.host) if asked.host.endswith("api.openai.com") else None
     if residency:
         found.price_context["data_residency"] = residency.group(1)
     routed = _ROUTED.match(asked.path) if asked.host == "router.huggingface.co" else None
@@ -91,7 +93,7 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
 class _There:
     """Which of the headers that we know an answer has."""
 
-    marks: bool
+    marks: tuple[tuple[str, str, str], ...]
     counts: tuple[str, ...]
     request_ids: tuple[str, ...]
     server_times: tuple[tuple[str, float], ...]
@@ -103,7 +105,7 @@ class _There:
 @functools.lru_cache(maxsize=256)  # a server answers with the same headers, time and again
 def _there(names: tuple[str, ...]) -> _There:
     return _There(
-        marks=any(header in names for header in marks.HEADERS),
+        marks=tuple(mark for mark in marks.HEADERS if mark[0] in names),
         counts=tuple(header for header in COUNTS if header in names),
         request_ids=tuple(header for header in REQUEST_IDS if header in names),
         server_times=tuple(time for time in SERVER_TIMES if time[0] in names),

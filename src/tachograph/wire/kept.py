@@ -124,7 +124,7 @@ ANSWERED_HEADERS = tuple(
             *headers.COUNTS,
             *headers.TIERS,
             *(name for fields in (limits.COUNTS, limits.RESETS) for names in fields.values() for name in names),
-            *(name for name, _, _ in marks._HEADERS),
+            *(name for name, _, _ in marks.HEADERS),
         )
     )
 )

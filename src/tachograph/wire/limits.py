@@ -55,10 +55,10 @@ _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
 
 
-def read_limits(found: Found, headers: Mapping[str, str]) -> None:
-    """Write what the headers say about limits into `found.limits`, under the names of Call."""
+def read_limits(found: Found, headers: Mapping[str, str], names: tuple[str, ...]) -> None:
+    """Write what the headers say about limits into `found.limits`, under the names of Call. names: of the headers."""
     known: set[str] = set()
-    for header in _stating(tuple(headers)):
+    for header in _stating(names):
         field, resets = _FIELDS[header]
         if field in known:
             continue

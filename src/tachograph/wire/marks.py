@@ -7,7 +7,7 @@ What it must never know: tokens, prices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tachograph.wire.found import Found, count, items, mapping, name
@@ -15,7 +15,7 @@ from tachograph.wire.found import Found, count, items, mapping, name
 UNKNOWN = "unknown"
 
 # (header, beginning of its value in lower case, provider); routers stand before those whose headers they pass on.
-_HEADERS: tuple[tuple[str, str, str], ...] = (
+HEADERS: tuple[tuple[str, str, str], ...] = (
     ("x-inference-provider", "", "huggingface"),
     ("x-powered-by", "huggingface", "huggingface"),
     ("x-generation-id", "gen-", "openrouter"),
@@ -29,7 +29,6 @@ _HEADERS: tuple[tuple[str, str, str], ...] = (
     ("server", "llama.cpp", "llama_cpp"),
     ("x-compute-characters", "", "tgi"),
 )
-HEADERS = frozenset(header for header, _, _ in _HEADERS)
 # Members without which no body bears a mark.
 _MARKING = frozenset(
     ("x_groq", "timings", "time_info", "usage", "provider", "system_fingerprint", "kv_transfer_params")
@@ -37,13 +36,12 @@ _MARKING = frozenset(
 _FINGERPRINTS = (("fp_ollama", "ollama"), ("vllm-", "vllm"))
 
 
-def by_headers(found: Found, headers: Mapping[str, str]) -> None:
-    """Name the provider that sends such a header."""
+def by_headers(found: Found, headers: Mapping[str, str], known: Sequence[tuple[str, str, str]] = HEADERS) -> None:
+    """Name the provider that sends such a header. known: those of `HEADERS` that are there."""
     if found.provider != UNKNOWN:
         return
-    for header, beginning, provider in _HEADERS:
-        value = headers.get(header)
-        if value is not None and value.lower().startswith(beginning):
+    for header, beginning, provider in known:
+        if header in headers and headers[header].lower().startswith(beginning):
             found.provider = provider
             return
 

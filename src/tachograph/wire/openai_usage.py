@@ -189,8 +189,8 @@ def details(usage: dict[str, Any], *names: str) -> dict[str, Any]:
 def first(members: Mapping[str, Any], *names: str) -> int | None:
     """The first of the named members that is a count."""
     for member in names:
-        found = count(members[member]) if member in members else None
-        if found is not None:
+        value = members.get(member)
+        if value is not None and (found := count(value)) is not None:
             return found
     return None
 

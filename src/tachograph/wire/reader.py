@@ -131,9 +131,10 @@ class Reader:
     @property
     def _empty(self) -> bool:
         """Whether nothing came where an answer was due: blanks are nothing."""
+        if self._messages or self._opaque or self._body.begun:
+            return False
         due = self._asked.method == "POST" and self._status is not None and 200 <= self._status < 300
-        due = due and self._status != 202 and self.format.name != "unknown"  # what is due there nobody knows
-        return due and not (self._messages or self._opaque or self._body.begun)
+        return due and self._status != 202 and self.format.name != "unknown"  # what is due there nobody knows
 
     def _repeats(self, varying: Varying) -> Repeats:
         return Repeats(varying, self.found, self._timing, self._event)

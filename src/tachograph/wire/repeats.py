@@ -168,11 +168,10 @@ class Repeats:
         for frame in self._pieces:
             if data.startswith(frame.start, at) and len(frame.gaps) <= HOLES_MAX:
                 window = data[at : at + self._window_bytes]
-                found, numbers = run(window, frame.start, frame.kinds)
+                found, numbers = run(window, at, frame.start, frame.kinds)
                 found = found[: self._following(numbers)] if frame.numbered else found
                 if found:
-                    self._resize(found[-1], len(window))
-                    found = [at + end for end in found]
+                    self._resize(found[-1] - at, len(window))
                     self._repeated(frame, found, ends, moments)
                     return found[-1]
         return at

@@ -22,11 +22,11 @@ _MARKS = (b"\x01", b"\x02", b"\x03")  # in place of the bytes between two holes 
 _MARKED = re.compile(b"[" + b"".join(_MARKS) + b"]")
 
 
-def run(data: bytes, start: bytes, gaps: Sequence[tuple[str, bytes]]) -> tuple[list[int], list[int]]:
+def run(data: bytes, at: int, start: bytes, gaps: Sequence[tuple[str, bytes]]) -> tuple[list[int], list[int]]:
     """(where each event ends, the numbers: none where the frame has none).
 
-    data: begins with `start`. gaps: what fits each hole (TEXT or NUMBER) and the bytes after it, none of which holds a
-    line's end but the last.
+    data: begins with `start`, and is at `at` of something longer, in which the ends are told. gaps: what fits each hole
+    (TEXT or NUMBER) and the bytes after it, none of which holds a line's end but the last.
     """
     *inner, (_, last) = gaps
     insides = _insides(data, start, last)
@@ -35,13 +35,13 @@ def run(data: bytes, start: bytes, gaps: Sequence[tuple[str, bytes]]) -> tuple[l
         return [], []
     for (_, after), mark in zip(inner, _MARKS, strict=False):
         rows = rows.replace(after, mark)
-    whole, row = _patterns(tuple(kind for kind, _ in gaps))
+    whole, row = _patterns(tuple([kind for kind, _ in gaps]))
     known = whole.match(rows)
     assert known is not None
     count = rows.count(b"\n", 0, known.end())
     around = len(start) + len(last)
-    ends = list(accumulate([around + len(inside) for inside in insides[:count]]))
-    return ends, [] if row is None else [int(number) for number in row.findall(rows, 0, known.end())]
+    ends = list(accumulate([around + len(inside) for inside in insides[:count]], initial=at))
+    return ends[1:], [] if row is None else [int(number) for number in row.findall(rows, 0, known.end())]
 
 
 def _insides(data: bytes, start: bytes, last: bytes) -> list[bytes]:

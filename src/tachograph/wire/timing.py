@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import sub
+from typing import cast
 
 from tachograph.call import ITL_BUCKETS, itl_bucket
 
@@ -58,9 +59,9 @@ class Timing:
 
     def all_content(self, moments_us: Sequence[int | None]) -> None:
         """The same for some of them, in order."""
-        known = [at_us for at_us in moments_us if at_us is not None]
         last = self.last_content_us
-        if last is not None and self.contents and len(known) == len(moments_us):
+        if last is not None and self.contents and None not in moments_us:
+            known = cast(Sequence[int], moments_us)
             gaps = sorted(map(sub, known, [last, *known]))
             if gaps and gaps[0] >= 0:
                 self.contents += len(known)
