@@ -1,6 +1,7 @@
 -- What is known of one answer while it comes.
 --
--- In: a content type. Out: `T`: what was kept of its events (see `keeping`), how far its framing has been read.
+-- In: a content type in lower case. Out: `T`: what was kept of its events (see `keeping`), how far its framing has been
+-- read.
 -- What it must never know: how bytes are framed.
 
 -- What is known of an answer is used again when it has ended: making it anew would cost more than filling it.
@@ -22,7 +23,7 @@ local function tap(kind)
       bare = false, buffer = "", lost = false, scalars = 0, queue = false, queue_bytes = 0,
     }
   end
-  T.kind = lower(kind)
+  T.kind = kind
   return T
 end
 

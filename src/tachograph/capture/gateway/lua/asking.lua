@@ -4,23 +4,25 @@
 -- with its own span in `traceparent`, without what is meant for us, and where the route says so asking for the usage of
 -- its stream or for another model.
 
--- Sixteen hexadecimal digits, of a supply that is made in one go.
+-- So many hexadecimal digits, of a supply that is made in one go.
 local random
 do
   local ffi, bit = require("ffi"), require("bit")
   ffi.cdef("int getentropy(void *, size_t);")
-  local words, supply, left, tohex = ffi.new("uint32_t[64]"), {}, 0, bit.tohex
+  local bytes, hex = ffi.new("uint8_t[256]"), ffi.new("uint8_t[512]")
+  local digits = ffi.new("uint8_t[16]", {byte("0123456789abcdef", 1, 16)})
+  local band, rshift, supply, used = bit.band, bit.rshift, "", 0
   local function supplied()
-    for batch = 0, 7 do
-      if ffi.C.getentropy(words, 256) ~= 0 then error("no entropy") end
-      for at = 0, 63 do supply[64 * batch + at + 1] = tohex(words[at]) end
+    if ffi.C.getentropy(bytes, 256) ~= 0 then error("no entropy") end
+    for at = 0, 255 do
+      hex[2 * at], hex[2 * at + 1] = digits[rshift(bytes[at], 4)], digits[band(bytes[at], 15)]
     end
-    left = 512
+    supply, used = ffi.string(hex, 512), 0
   end
-  random = function()
-    if left == 0 then supplied() end
-    left = left - 2
-    return supply[left + 1] .. supply[left + 2]
+  random = function(digits)
+    if #supply - used < digits then supplied() end
+    used = used + digits
+    return sub(supply, used - digits + 1, used)
   end
 end
 
@@ -50,22 +52,28 @@ local function parted(baggage)
   return concat(ours, ","), concat(others, ",")
 end
 
--- (header to send, what the log says): the client's trace goes on, the request is a span of its own.
+-- (trace, span, the client's span, flags): the client's trace goes on, the request is a span of its own.
 local function traced(traceparent)
   local trace, parent, flags
   if traceparent then
     trace, parent, flags = match(traceparent, "^%x%x%-(%x+)%-(%x+)%-(%x%x)")
     if not trace or #trace ~= 32 or #parent ~= 16 or find(trace, "^0+$") or find(parent, "^0+$") then trace = nil end
   end
-  if not trace then trace, parent, flags = random() .. random(), "", "01" end
-  local span = random()
-  return "00-" .. trace .. "-" .. span .. "-" .. flags, trace .. "-" .. span .. "-" .. parent
+  if not trace then trace, parent, flags = random(32), "", "01" end
+  return trace, random(16), parent, flags
 end
+
+local PLACES, PLACES_LEFT = {}, 256 -- of paths without a query, as the log may hold them
 
 -- The path as the client sent it, with the members of the query that are kept.
 local function place_of(path)
+  if PLACES[path] then return PLACES[path] end
   local at = find(path, "?", 1, true)
-  if not at then return #path <= PATH_BYTES and safe(path) or safe(sub(path, 1, PATH_BYTES)) end
+  if not at then
+    local place = #path <= PATH_BYTES and safe(path) or safe(sub(path, 1, PATH_BYTES))
+    if PLACES_LEFT > 0 and #path <= WORD_BYTES then PLACES[path], PLACES_LEFT = place, PLACES_LEFT - 1 end
+    return place
+  end
   local found = {}
   for name, value in string.gmatch(sub(path, at + 1, at + 2048), "([^&=]+)=([^&]*)") do
     if ASKED_IN_QUERY[name] then found[#found + 1] = name .. "=" .. safe(sub(value, 1, WORD_BYTES)) end

@@ -81,7 +81,7 @@ end
 local FRAMINGS = {json = values, events = lines, frames = frames}
 
 local function started(T, s)
-  s = T.head .. s
+  if T.head ~= "" then s = T.head .. s end
   local from = find(s, "[^ \t\r\n]")
   if from and byte(s, from) == 239 and not T.marked then
     if #s - from < 2 then
@@ -101,7 +101,7 @@ local function started(T, s)
     T.head = ""
     return
   end
-  s = sub(s, from)
+  if from > 1 then s = sub(s, from) end
   local framing = chosen(T, s, false)
   if not framing then
     T.head = s
@@ -130,7 +130,9 @@ local function begun_event(T)
     return (text == "" and T.events == 0) and "." or text
   end
   if framing == "json" then
-    return (T.queue and concat(T.queue) or "") .. unfinished(T.R) .. (not T.R.spoilt and "" or T.R.spoilt == 2 and ",?" or ",")
+    local text, spoilt = unfinished(T.R), T.R.spoilt
+    if not T.queue and not spoilt then return text end
+    return (T.queue and concat(T.queue) or "") .. text .. (not spoilt and "" or MARKS[spoilt])
   end
   if framing == "frames" then return (T.buffer ~= "" and not T.lost) and "!?" or "" end
   return (framing or T.head ~= "") and "?" or ""

@@ -187,7 +187,7 @@ end
 
 -- What has come of a value that is not whole, as text: its brackets stay open.
 local function unfinished(R)
-  local text = concat(R.out, "", 1, R.n)
+  local text = R.n == 1 and R.out[1] or concat(R.out, "", 1, R.n)
   local L, moment = R.level, R.moment
   if R.skip == 0 and R.lex == 1 and R.kind > 0 and L.shown then
     local left = not R.filled and "" or (R.kind == LIST or R.kind == LENGTH) and "*" or remainder(R, R.kind, R.text)

@@ -78,66 +78,75 @@ end
 
 local DOCUMENTS, DOCUMENT_COUNT = {}, 0
 
--- Remember a document: what surrounds its values, and what is made of them.
+-- Remember a document: what surrounds its values, and what is made of them. out: texts that stay, with room between
+-- them for the values that are kept; each hole knows its place there.
 local function documented(R, s, holes)
   if not holes or holes.n == 0 or #s > DOCUMENT_BYTES then return end
-  local pieces, out, at = {}, {}, 1
-  for index = 1, holes.n do
-    pieces[index] = sub(s, at, holes[index].from - 1)
-    at = holes[index].to + 1
-  end
-  pieces[holes.n + 1] = sub(s, at)
-  for index = 1, R.n do out[index] = R.out[index] end
+  local pieces, out, at, from, constant = {}, {}, 1, 1, ""
   for index = 1, holes.n do
     local each = holes[index]
+    pieces[index] = sub(s, at, each.from - 1)
+    at = each.to + 1
     if each.kind then
       local value = each.to - each.from + 1
-      each.before = each.is_text and match(each.piece, "^(.-')[^']*'$") or sub(each.piece, 1, #each.piece - value)
+      local before = each.is_text and match(each.piece, "^(.-')[^']*'$") or sub(each.piece, 1, #each.piece - value)
+      out[#out + 1] = constant .. concat(R.out, "", from, each.at - 1) .. before
+      out[#out + 1] = ""
+      each.place, each.text, each.left = #out, "", ""
+      from, constant = each.at + 1, each.is_text and "'" or ""
     end
   end
+  pieces[holes.n + 1] = sub(s, at)
+  out[#out + 1] = constant .. concat(R.out, "", from, R.n)
   for index = FRAMES, 2, -1 do DOCUMENTS[index] = DOCUMENTS[index - 1] end
-  DOCUMENTS[1] = {pieces = pieces, holes = holes, out = out, n = R.n}
+  DOCUMENTS[1] = {pieces = pieces, holes = holes, out = out}
   if DOCUMENT_COUNT < FRAMES then DOCUMENT_COUNT = DOCUMENT_COUNT + 1 end
 end
 
--- The value that begins at i, in place of the one that was there: where it ends; nil where it is of another kind.
-local function filled(R, s, i, j, each)
-  local stop
-  if each.is_text then
+-- A text that begins at i, in place of the one that was there: where it ends; nil where it is of another kind.
+local function filled_text(R, s, i, j, each, out)
+  local stop = plain_end(R, s, i - 1, j)
+  if not stop then
     stop = text_end(R, s, i, j)
-    if R.sick or R.escape == 1 or stop > j or stop == i then
+    if R.sick or R.escape == 1 or stop > j then
       R.sick, R.escape = false, 0
       return nil
     end
-  else
-    stop = find(s, "[^%d.eE+-]", i) or FAR
-    if stop > j or stop - i > 64 or not is_number(sub(s, i, stop - 1)) then return nil end
   end
-  if each.kind then
-    local text = sub(s, i, stop - 1)
-    if each.is_text then
-      text = remainder(R, each.kind, #text > TEXT_BYTES[each.kind] and sub(text, 1, TEXT_BYTES[each.kind]) or text)
-      if each.kind == FIGURE and text == "*" then return nil end
-      R.out[each.at] = each.before .. text .. "'"
-    else
-      R.out[each.at] = each.before .. text
+  if stop == i then return nil end
+  local kind = each.kind
+  if kind then
+    local text = sub(s, i, stop - 1 < i + TEXT_BYTES[kind] and stop - 1 or i + TEXT_BYTES[kind] - 1)
+    if kind == MOMENT or text ~= each.text then -- mostly it says the same again
+      each.text, each.left = text, remainder(R, kind, text)
     end
+    if kind == FIGURE and each.left == "*" then return nil end
+    out[each.place] = each.left
   end
   return stop
 end
 
+-- The same of a number.
+local function filled_number(s, i, j, each, out)
+  local _, last = find(s, "^[%d.eE+-]+", i)
+  if not last or last >= j or last - i >= 64 then return nil end
+  local text = sub(s, i, last)
+  if not is_number(text) then return nil end
+  if each.kind then out[each.place] = text end
+  return last + 1
+end
+
 local function known_document(R, s, document)
-  local pieces, holes, at, size = document.pieces, document.holes, 1, #s
+  local pieces, holes, out, at, size = document.pieces, document.holes, document.out, 1, #s
   for index = 1, #pieces do
     local piece = pieces[index]
     local stop = at + #piece
     if sub(s, at, stop - 1) ~= piece then return false end
     at = stop
-    if holes[index] then
-      if index == 1 then
-        for each = 1, document.n do R.out[each] = document.out[each] end
-      end
-      at = filled(R, s, at, size, holes[index])
+    local each = holes[index]
+    if each then
+      at = each.is_text and filled_text(R, s, at, size, each, out)
+        or not each.is_text and filled_number(s, at, size, each, out)
       if not at then return false end
     end
   end
@@ -149,7 +158,7 @@ local function repeated_document(R, s)
   for index = 1, DOCUMENT_COUNT do
     local document = DOCUMENTS[index]
     if known_document(R, s, document) then
-      R.n, R.size, R.base.due, R.base.count = document.n, #s, AFTER, 1
+      R.out[1], R.n, R.size, R.base.due, R.base.count = concat(document.out), 1, #s, AFTER, 1
       return true
     end
     R.moment, R.scanned = false, "" -- what was found on the way is not true from the start

@@ -1,22 +1,20 @@
 -- Envoy's two entries: each is guarded, so that whatever fails here the bytes go on as they came.
 
+local NONE = {}
 local CHANGES = INCLUDE_USAGE or ARM_MODEL ~= "" or #REQUIRED > 0
 
 -- What the headers of a request say: kept, who: for the log; strip: what is taken off; others by name.
 local function heard(headers)
-  local said = {kept = "", who = "", strip = false, all = false, path = "", method = "", length = false, kind = "",
-    encoding = false, encodings = false, traceparent = false, baggage = false, upgrade = false, id = false, again = false}
-  local all = INCLUDE_USAGE and AGAIN_CLUSTER ~= "" and {} or false
-  said.all = all
+  local said = {kept = "", who = "", strip = false, path = "", method = "", length = false, kind = "", encoding = false,
+    encodings = false, traceparent = false, baggage = false, upgrade = false, id = false, again = false}
   for name, value in pairs(headers) do
-    if all then all[name] = value end
     local plain = PLAIN_HEADERS[name]
     if plain then said[plain] = value end
     if ASKED_HEADERS[name] then
       said.kept = said.kept .. "|" .. worded(name, value, WORD_BYTES)
     elseif plain == "again" or attributes(name) then
       said.strip = said.strip or {}
-      said.strip[#said.strip + 1] = name
+      said.strip[name] = value
       if not plain then said.who = said.who .. "|" .. worded(name, value, ATTRIBUTION_BYTES) end
     end
   end
@@ -24,7 +22,7 @@ local function heard(headers)
 end
 
 local function cleaned(headers, said)
-  for index = 1, said.strip and #said.strip or 0 do headers:remove(said.strip[index]) end
+  for name in pairs(said.strip or NONE) do headers:remove(name) end
   if said.encodings then headers:remove("accept-encoding") end
   if said.baggage then
     local ours, others = parted(said.baggage)
@@ -39,6 +37,17 @@ local function metadata_of(handle)
   return handle:streamInfo():dynamicMetadata()
 end
 
+-- The headers of a request as its caller sent them, once they are cleaned.
+local function as_sent(handle, said)
+  local all = {}
+  for name, value in pairs(handle:headers()) do all[name] = value end
+  for name, value in pairs(said.strip or NONE) do all[name] = value end
+  all["accept-encoding"] = said.encodings or nil
+  all.baggage = said.baggage or nil
+  all.traceparent = said.traceparent or nil
+  return all
+end
+
 local function changed(handle, said, original, reduced)
   local body = original
   if ARM_MODEL ~= "" then body = with_model(body, ARM_MODEL) end
@@ -48,8 +57,8 @@ local function changed(handle, said, original, reduced)
       local key = match(said.path, "^[^?]*") .. "|" .. (match(reduced, "'model':'([^']*)'") or "")
       if not REFUSED[key] then
         body = counted
-        local id = said.id or random()
-        if said.all then remember(id, said.all, original) end
+        local id = said.id or random(16)
+        if AGAIN_CLUSTER ~= "" then remember(id, as_sent(handle, said), original) end
         metadata_of(handle):set("tachograph.asked", "k", id .. "|" .. key)
       end
     end
@@ -125,9 +134,9 @@ local function asked(handle)
   local headers = handle:headers()
   local said = heard(headers)
   cleaned(headers, said)
-  local traceparent, trace = traced(said.traceparent)
-  headers:replace("traceparent", traceparent)
-  said.asked = trace .. "|" .. place_of(said.path) .. "|"
+  local trace, span, parent, flags = traced(said.traceparent)
+  headers:replace("traceparent", "00-" .. trace .. "-" .. span .. "-" .. flags)
+  said.asked = trace .. "-" .. span .. "-" .. parent .. "|" .. place_of(said.path) .. "|"
   noted_more(handle, said)
   local length = tonumber(said.length or "")
   if said.method == "GET" or said.method == "HEAD" or said.upgrade or said.encoding then
@@ -146,12 +155,20 @@ end
 
 -- answers
 
+-- Of each header of an answer that is kept the last value and what the log says of it: most say the same again.
+local ANSWERED, ANSWERED_WORDS = {}, {}
+
 -- (what is kept, content type, status, encoding, whether its length is known)
 local function answer_headers(headers)
-  local kept, kind, status, encoding, sized = "", "", "", nil, false
+  local kept, count, kind, status, encoding, sized = {}, 0, "", "", nil, false
   for name, value in pairs(headers) do
     if ANSWERED_HEADERS[name] then
-      kept = (kept == "" and "" or kept .. "|") .. worded(name, value, HEADER_BYTES)
+      count = count + 1
+      if #value > HEADER_BYTES then value = sub(value, 1, HEADER_BYTES) end
+      if ANSWERED[name] ~= value then
+        ANSWERED[name], ANSWERED_WORDS[name] = value, worded(name, value, HEADER_BYTES)
+      end
+      kept[count] = ANSWERED_WORDS[name]
     end
     if name == ":status" then
       status = value
@@ -163,7 +180,7 @@ local function answer_headers(headers)
       sized = true
     end
   end
-  return kept, kind, tonumber(status) or 0, encoding, sized
+  return concat(kept, "|"), lower(kind), tonumber(status) or 0, encoding, sized
 end
 
 local OPAQUE = {"^audio/", "^image/", "^video/"}
@@ -171,7 +188,6 @@ local OPAQUE = {"^audio/", "^image/", "^video/"}
 local function is_opaque(kind, status)
   if status == 101 then return true end
   if status >= 400 then return false end
-  kind = lower(kind)
   return find(kind, OPAQUE[1]) or find(kind, OPAQUE[2]) or find(kind, OPAQUE[3])
 end
 
@@ -271,8 +287,11 @@ end
 local function answered(handle)
   local kept_headers, kind, status, encoding, sized = answer_headers(handle:headers())
   local unread = is_opaque(kind, status) or (encoding and encoding ~= "identity")
-  local metadata = (INCLUDE_USAGE or unread or not sized) and metadata_of(handle)
-  local own = INCLUDE_USAGE and metadata:get("tachograph.asked") or nil
+  -- A whole answer that is no refusal is not what we asked for: what waits for it is soon forgotten.
+  local streams = find(kind, "event-stream", 1, true)
+  local ours = INCLUDE_USAGE and not (sized and status == 200 and not streams)
+  local metadata = (ours or unread or not sized) and metadata_of(handle)
+  local own = ours and metadata:get("tachograph.asked") or nil
   local id, key = nil, nil
   if own and own.k then id, key = match(own.k, "^([^|]*)|(.*)$") end
   local refused = id and (status == 400 or status == 422)
@@ -283,7 +302,7 @@ local function answered(handle)
   T.headers = sized and not refused and kept_headers
   if refused then return asked_again(handle, T, id, key) end
   if id then recalled(id) end
-  local H = id and status == 200 and find(lower(kind), "event-stream", 1, true) and hider() or nil
+  local H = id and status == 200 and streams and hider() or nil
   pieces(handle, T, H)
   if T.headers and T.now == 0 then metadata_of(handle):set("tachograph", "h", T.headers) end
   idle(T)
