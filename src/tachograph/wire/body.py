@@ -95,8 +95,9 @@ class Body:
 
     def feed_all(self, pieces: Sequence[bytes], moments: Sequence[int | None]) -> None:
         """Pieces that all have come, each with its moment: events that repeat each other are read in one go."""
-        ends = list(accumulate(map(len, pieces)))
-        if self._repeating is None or self._decoder is not None or len(pieces) < 2 or ends[-1] > JOINED_BYTES_MAX:
+        apart = len(pieces) < 2 or self._repeating is None or self._decoder is not None
+        ends = [] if apart else list(accumulate(map(len, pieces)))
+        if apart or ends[-1] > JOINED_BYTES_MAX:
             for data, at_us in zip(pieces, moments, strict=True):
                 if data:
                     self.feed(data, at_us)

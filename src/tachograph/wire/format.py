@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from tachograph.wire.exchange import Request
@@ -20,8 +20,7 @@ from tachograph.wire.tokens import Tokens
 URL_CHARS_KEPT_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request as the formats see it: its URL taken apart, its JSON members (empty where it had none)."""
 
     host: str

@@ -56,7 +56,7 @@ def _thinks(model: str) -> bool:
 
 def created(value: Any) -> datetime | None:
     """Unix seconds, as `created` and `created_at` give them."""
-    seconds = number(value)
+    seconds = value if type(value) is int else number(value)
     if seconds is None or not 1e9 < seconds < 5e9:
         return None
     return datetime.fromtimestamp(seconds, UTC)
