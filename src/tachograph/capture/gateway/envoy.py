@@ -296,10 +296,12 @@ def _filters(tap: Tap, reach: Reach) -> list[Json]:
         ),
         _switched_off(KEY, ours + "header_mutation.v3.HeaderMutation"),
         *decoders,
-        {"name": "router", "typed_config": {"@type": TYPE + ours + "router.v3.Router", "suppress_envoy_headers": True}},
+        {"name": "router", "typed_config": {"@type": TYPE + ours + "router.v3.Router", **_ROUTER}},
     ]
 
 
+# Envoy's own counters of statuses and times by cluster would be counted up with each request, and nobody reads them.
+_ROUTER = {"suppress_envoy_headers": True, "dynamic_stats": False}
 _OFF = {"default_value": False, "runtime_key": "tachograph.never"}
 
 

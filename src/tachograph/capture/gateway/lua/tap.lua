@@ -156,11 +156,11 @@ end
 -- answers
 
 -- Of each header of an answer that is kept the last value and what the log says of it: most say the same again.
-local ANSWERED, ANSWERED_WORDS = {}, {}
+local ANSWERED, ANSWERED_WORDS, KEPT = {}, {}, {}
 
 -- (what is kept, content type, status, encoding, whether its length is known)
 local function answer_headers(headers)
-  local kept, count, kind, status, encoding, sized = {}, 0, "", "", nil, false
+  local count, kind, status, encoding, sized = 0, "", "", nil, false
   for name, value in pairs(headers) do
     if ANSWERED_HEADERS[name] then
       count = count + 1
@@ -168,7 +168,7 @@ local function answer_headers(headers)
       if ANSWERED[name] ~= value then
         ANSWERED[name], ANSWERED_WORDS[name] = value, worded(name, value, HEADER_BYTES)
       end
-      kept[count] = ANSWERED_WORDS[name]
+      KEPT[count] = ANSWERED_WORDS[name]
     end
     if name == ":status" then
       status = value
@@ -180,7 +180,7 @@ local function answer_headers(headers)
       sized = true
     end
   end
-  return concat(kept, "|"), lower(kind), tonumber(status) or 0, encoding, sized
+  return concat(KEPT, "|", 1, count), lower(kind), tonumber(status) or 0, encoding, sized
 end
 
 local OPAQUE = {"^audio/", "^image/", "^video/"}
