@@ -28,6 +28,7 @@ class Recent:
 
     def add(self, keys: Any, at: int) -> None:
         """Remember keys; `at`: the largest time among them."""
+        keys = np.sort(keys)  # bits that lie together are set one after the other: half the time
         for start in range(0, len(keys), GENERATION_KEYS):
             piece = keys[start : start + GENERATION_KEYS]
             if not self._generations or self._generations[-1].keys + len(piece) > GENERATION_KEYS:
@@ -39,8 +40,9 @@ class Recent:
     def perhaps(self, keys: Any) -> Any:
         """For each key: False where it was surely not remembered."""
         found = np.zeros(len(keys), bool)
+        places = _places(keys) if self._generations else ()
         for generation in self._generations:
-            found |= generation.perhaps(keys)
+            found[generation.perhaps(*places)] = True
         return found
 
     @property
@@ -64,30 +66,30 @@ class _Generation:
         self.keys += len(keys)
         self.until = max(self.until, at)
 
-    def perhaps(self, keys: Any) -> Any:
-        """Most are surely not there after a bit or two: only what is left is looked at further."""
-        left = np.arange(len(keys))
-        block, turned, bits = _places(keys)
+    def perhaps(self, block: Any, turned: Any, bits: Any) -> Any:
+        """Which of the keys at these places. Most are surely not there after a bit or two: only what is left is looked
+        at further.
+        """
+        left = np.arange(len(block))
         for turn in range(_HASHES):
-            there = self._words[_word(block, turned, turn)] & _bit(bits, turn) != 0
-            left, block, turned, bits = left[there], block[there], turned[there], bits[there]
-        found = np.zeros(len(keys), bool)
-        found[left] = True
-        return found
+            there = np.flatnonzero(self._words.take(_word(block, turned, turn)) & _bit(bits, turn))
+            left, block, turned, bits = (each.take(there) for each in (left, block, turned, bits))
+        return left
 
 
 def _set(words: Any, at: Any, bits: Any) -> None:
     """Set these bits. All at once, and then those that were lost where two of them were for one word: one by one takes
     three times as long.
     """
-    words[at] |= bits
-    lost = words[at] & bits == 0
-    np.bitwise_or.at(words, at[lost], bits[lost])
+    words[at] = words.take(at) | bits
+    lost = np.flatnonzero(words.take(at) & bits == 0)
+    np.bitwise_or.at(words, at.take(lost), bits.take(lost))
 
 
 def _places(keys: Any) -> tuple[Any, Any, Any]:
     """(first word of the block, at which of its words to begin, which bits of them) of each key."""
-    block = (keys >> np.uint64(40)).astype(np.int64) % (_BITS // 64 // _BLOCK_WORDS) * _BLOCK_WORDS
+    blocks = np.uint64(_BITS // 64 // _BLOCK_WORDS)  # in the order of the keys, see `add`
+    block = ((keys << np.uint64(1) >> np.uint64(40)) * blocks >> np.uint64(24)).astype(np.int64) * _BLOCK_WORDS
     return block, (keys & np.uint64(_BLOCK_WORDS - 1)).astype(np.int64), mixed(keys)
 
 
@@ -121,5 +123,5 @@ def of_bytes(array: pa.Array, width: int) -> Any:
 
 def of_texts(array: pa.Array) -> Any:
     """A key for each text, as long as this process lives; of a null or an empty one, 0."""
-    keys = np.fromiter((hash(text) if text else 0 for text in array.to_pylist()), np.int64, len(array))
-    return keys.view(np.uint64)
+    texts = array.fill_null("").to_pylist()  # the hash of an empty text is 0
+    return np.fromiter(map(hash, texts), np.int64, len(texts)).view(np.uint64)

@@ -81,7 +81,7 @@ class Suspects:
         """For each span: whether it, or one above it over the links of this batch, is a call of it or was stored."""
         order = np.argsort(link_spans)
         link_spans, link_parents = link_spans[order], link_parents[order]
-        found, spans = np.zeros(len(at), bool), np.unique(spans)
+        found, spans = np.zeros(len(at), bool), np.sort(spans)
         left = np.flatnonzero(at != 0)
         at = at[left]
         for _ in range(DEPTH_MAX):
