@@ -38,12 +38,13 @@ class Groups:
         strange = np.array([key != old for key, old in zip(places, self.keys, strict=True)], bool)
         return Groups(number[self.of_row], list(numbers), strange[self.of_row])
 
-    def folded(self, rows: Any, amounts: Any) -> list[int]:
-        """How much of `amounts` at `rows` was folded into each group."""
+    def folded(self, rows: Any, amounts: Any = None) -> list[int]:
+        """How much of `amounts` at `rows` was folded into each group; how many rows, where none are told."""
         if self.strange is None:
             return [0] * len(self.keys)
         there = self.strange[rows]
-        return sums(self.of_row[rows[there]], amounts[there], len(self.keys))
+        counted = np.ones(len(rows), np.int64) if amounts is None else amounts
+        return sums(self.of_row[rows[there]], counted[there], len(self.keys))
 
 
 def grouped(rows: int, columns: Sequence[tuple[Any, list[str]]]) -> Groups:

@@ -52,6 +52,8 @@ def words(batch: pa.RecordBatch, source: str) -> tuple[Any, list[str]]:
     column = _label_column(batch, source)
     if not pa.types.is_string(column.type):
         column = column.cast(pa.string())
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.int64), [""]
     encoded = pc.fill_null(column, "").dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False), [
         word[:LABEL_CHARACTERS_MAX] for word in encoded.dictionary.to_pylist()
@@ -64,7 +66,7 @@ def _label_column(batch: pa.RecordBatch, source: str) -> Any:
     column = batch.column(source)
     if source == "error_type":  # an error of which nobody said the kind is still one
         nameless = pc.and_(pc.equal(batch.column("outcome"), "error"), pc.is_null(column))
-        return pc.if_else(nameless, "other", column)
+        return pc.if_else(nameless, "other", column) if pc.any(nameless).as_py() else column
     return column
 
 
@@ -89,7 +91,10 @@ def _decimal(batch: pa.RecordBatch, name: str) -> Values:
 def _count(batch: pa.RecordBatch, name: str) -> Values:
     column = batch.column(name)
     rows = _known(column)
-    return Values(rows, pc.fill_null(column, 0).to_numpy(zero_copy_only=False)[rows])
+    if not len(rows):
+        return Values(rows, np.empty(0, np.int64))
+    whole = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column)]
+    return Values(rows, whole[rows])
 
 
 def _cost(batch: pa.RecordBatch) -> Values:

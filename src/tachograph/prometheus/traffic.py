@@ -93,6 +93,7 @@ class _Columns:
         self._batch = batch
         self._words: dict[str, tuple[Any, list[str]]] = {}
         self._groups: dict[tuple[Label, ...], Groups] = {}
+        self._traced: Any = None
 
     def groups(self, labels: tuple[Label, ...]) -> Groups:
         """The rows by these labels."""
@@ -126,7 +127,9 @@ class _Columns:
 
     def traced(self) -> Any:
         """Which rows have a trace id."""
-        return self._batch.column("trace_id").is_valid().to_numpy(zero_copy_only=False)
+        if self._traced is None:
+            self._traced = self._batch.column("trace_id").is_valid().to_numpy(zero_copy_only=False)
+        return self._traced
 
 
 def _observe(series: Series, columns: _Columns) -> None:
@@ -137,39 +140,42 @@ def _observe(series: Series, columns: _Columns) -> None:
         groups = series.settled(groups.worded(part.word) if family.part_label else groups)
         if part.reading == _GAPS:
             found, values = _gaps(family, columns, groups)
+            cells = _cells(family, values, groups)
         else:
             values = columns.values(part.reading)
-            found = _amounts(family, number, values, groups)
+            cells = _cells(family, values, groups)
+            found = _amounts(family, number, values, groups, cells)
         amounts += found
         if family.bounds:
-            shown += _shown(family, columns, values, groups)
+            shown += _shown(family, columns, values, groups, cells)
     for amount in sorted(amounts, key=lambda amount: (amount.row, amount.part)):
         series.add(amount.key, amount.total, amount.buckets, amount.observations, amount.folded)
     _show(series, columns, shown)
 
 
-def _amounts(family: Family, number: int, values: Values, groups: Groups) -> list[_Amount]:
+def _cells(family: Family, values: Values, groups: Groups) -> Any:
+    """The bucket of each value, counted over all groups; nothing where there are no buckets."""
+    if not family.bounds:
+        return None
+    return groups.of_row[values.rows] * (len(family.bounds) + 1) + np.searchsorted(family.bounds, values.values)
+
+
+def _amounts(family: Family, number: int, values: Values, groups: Groups, cells: Any) -> list[_Amount]:
     """What each group adds by one part."""
     places, many = groups.of_row[values.rows], len(groups.keys)
     observations = np.bincount(places, minlength=many)
     present = np.flatnonzero(observations)
     first = firsts(places, values.rows, many)
     totals = sums(places, values.values, many)
-    folded = groups.folded(values.rows, np.ones(len(values.rows), np.int64))
-    buckets = _bucketed(family, places, values, many) if family.bounds else {}
+    folded = groups.folded(values.rows)
+    width = len(family.bounds) + 1
+    buckets = {} if cells is None else _by_group(np.bincount(cells, minlength=many * width), width)
     return [
         _Amount(row, number, groups.keys[group], totals[group], buckets.get(group, {}), count, folded[group])
         for group, row, count in zip(
             present.tolist(), first[present].tolist(), observations[present].tolist(), strict=True
         )
     ]
-
-
-def _bucketed(family: Family, places: Any, values: Values, many: int) -> dict[int, dict[int, int]]:
-    """Group -> bucket -> how many."""
-    width = len(family.bounds) + 1
-    cells = places * width + np.searchsorted(family.bounds, values.values)
-    return _by_group(np.bincount(cells, minlength=many * width), width)
 
 
 def _by_group(counts: Any, width: int) -> dict[int, dict[int, int]]:
@@ -196,16 +202,17 @@ def _gaps(family: Family, columns: _Columns, groups: Groups) -> tuple[list[_Amou
     return found, longest
 
 
-def _shown(family: Family, columns: _Columns, values: Values, groups: Groups) -> Iterator[tuple[int, Key, int, int]]:
+def _shown(
+    family: Family, columns: _Columns, values: Values, groups: Groups, cells: Any
+) -> Iterator[tuple[int, Key, int, int]]:
     """(row, key, bucket, value) of the last call with a trace id in every bucket of every group."""
-    traced = columns.traced()[values.rows]
-    rows, amounts = values.rows[traced], values.values[traced]
+    traced = np.flatnonzero(columns.traced()[values.rows])
     width = len(family.bounds) + 1
-    cells = groups.of_row[rows] * width + np.searchsorted(family.bounds, amounts)
-    last = lasts(cells, np.arange(len(rows)), len(groups.keys) * width)
-    for cell in np.flatnonzero(last >= 0).tolist():
-        place = int(last[cell])
-        yield int(rows[place]), groups.keys[cell // width], cell % width, int(amounts[place])
+    last = lasts(cells[traced], traced, len(groups.keys) * width)
+    filled = np.flatnonzero(last >= 0)
+    rows, amounts = values.rows[last[filled]].tolist(), values.values[last[filled]].tolist()
+    for cell, row, amount in zip(filled.tolist(), rows, amounts, strict=True):
+        yield row, groups.keys[cell // width], cell % width, amount
 
 
 def _show(series: Series, columns: _Columns, shown: Sequence[tuple[int, Key, int, int]]) -> None:
