@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+import httpx
 import pytest
 from proxying import Behind
 from recorded import Recording
 
+import tachograph
 from tachograph import wire
+from tachograph.call import Call
 from tachograph.testing.provider import Provider
 
 PLAIN = [b'{"id":"c%d","choices":[{"index":0,"delta":{"content":"a"}}]}' % at for at in range(3)]
@@ -32,9 +35,9 @@ class Server:
         asked = json.loads(body)
         self.headers = {name.lower(): value for name, value in handler.headers.items()}
         wants = bool((asked.get("stream_options") or {}).get("include_usage"))
-        if wants and asked["model"] == "old":
+        if (wants and asked["model"] == "old") or asked["model"] == "down":
             answer = b'{"error":{"message":"Unrecognized request argument supplied: stream_options"}}'
-            handler.send_response(400)
+            handler.send_response(500 if asked["model"] == "down" else 400)
             handler.send_header("content-type", "application/json")
             handler.send_header("content-length", str(len(answer)))
             handler.end_headers()
@@ -153,6 +156,20 @@ def test_the_provider_and_the_client_are_told_the_trace(proxy: Recording, server
     assert server.headers["x-request-id"] == seen.request_id
     assert answer.headers["traceparent"] == server.headers["traceparent"]
     assert "x-request-id" not in answer.headers  # which would be taken for the provider's
+
+
+def test_a_failure_without_any_id_is_the_same_span_in_the_client(proxy: Recording) -> None:
+    told: list[Call] = []
+    tachograph.instrument(callback=told.append)
+    try:
+        url = f"http://127.0.0.1:{proxy.port}/counting/v1/chat/completions"
+        answer = httpx.post(url, content=asked(model="down"), headers={"content-type": "application/json"})
+    finally:
+        tachograph.uninstrument()
+    assert answer.status_code == 500
+    (seen,), (call,) = proxy.seen(), told
+    assert (call.outcome, call.response_id, call.request_id) == ("error", None, None)
+    assert (call.trace_id, call.span_id) == (seen.trace_id, seen.span_id)
 
 
 def test_a_prompt_of_20_megabytes_goes_through(proxy: Recording) -> None:

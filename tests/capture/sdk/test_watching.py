@@ -129,6 +129,31 @@ def test_what_caused_it() -> None:
     assert (calls[0].trace_id, calls[0].parent_span_id) == (trace, span)
 
 
+def test_without_a_trace_here_it_is_the_span_that_the_answer_names() -> None:
+    calls: list[Call] = []
+    trace, span = "ab" * 16, "cd" * 8
+    for told in (f"00-{trace}-{span}-01", f"00-{trace}-{span}-01", "nonsense", f"00-{'0' * 32}-{span}-01"):
+        watch = watching(Observer(calls.extend))
+        watch.answered(500, {"traceparent": told})
+        watch.complete()
+    named, again, *others = calls
+    for call in (named, again):
+        assert (call.trace_id, call.span_id, call.parent_span_id) == (trace, span, None)
+    assert named.call_id != again.call_id
+    assert all(call.trace_id != trace and call.span_id != span for call in others)
+
+
+def test_a_trace_of_its_own_is_not_left_for_one_that_the_answer_names() -> None:
+    calls: list[Call] = []
+    trace, span = "ab" * 16, "cd" * 8
+    watch = watching(Observer(calls.extend), headers={"traceparent": f"00-{trace}-{span}-01"})
+    watch.answered(200, {"traceparent": f"00-{'12' * 16}-{'34' * 8}-01"})
+    watch.complete()
+    (call,) = calls
+    assert (call.trace_id, call.parent_span_id) == (trace, span)
+    assert call.span_id not in (span, "34" * 8)
+
+
 def test_what_caused_it_says_opentelemetry() -> None:
     from opentelemetry import trace as opentelemetry
     from opentelemetry.sdk.trace import TracerProvider

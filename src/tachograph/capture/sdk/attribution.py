@@ -42,13 +42,19 @@ def attributed(call: Call, scope: Scope, observer: Observer) -> None:
         call.user_id = observer.hashed(call.user_id)
 
 
-def identified(call: Call, cause: tuple[str | None, str | None]) -> None:
-    """Its ids. A call that came with a trace of its own stays there."""
+def identified(call: Call, cause: tuple[str | None, str | None], told: tuple[str, str] | None = None) -> None:
+    """Its ids. A call that came with a trace of its own stays there. told: the span that the answer names. Where nobody
+    here knew of a trace, a gateway began one for this call, and that is its span: what both saw is one call then, also
+    where no answer has an id.
+    """
     chance = os.urandom(24).hex()
+    call.span_id = chance[:16]
     if not call.trace_id:
         call.trace_id, call.parent_span_id = cause[0] or chance[16:], cause[1]
-    call.span_id = chance[:16]
-    call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + call.span_id))
+        if told and not cause[0]:
+            call.trace_id, call.span_id = told
+    # Of chance alone: a span that an answer names may be named by many.
+    call.call_id = derive_id(call.started_at, bytes.fromhex(call.trace_id + chance[:16]))
 
 
 def tell(calls: Sequence[Call], scope: Scope, observer: Observer) -> None:

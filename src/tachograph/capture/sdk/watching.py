@@ -23,6 +23,7 @@ from typing import Any
 from tachograph import wire
 from tachograph.call import EPOCH, Call
 from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
+from tachograph.capture.sdk.baggage import trace_of
 from tachograph.capture.sdk.context import Scope, current
 from tachograph.capture.sdk.credential import CREDENTIALS, credential_of
 from tachograph.capture.sdk.ending import end_of
@@ -337,11 +338,12 @@ class Watch:
         """A reader that has read what was kept."""
         self._asked()
         began_ns, headers_ns = self._began_ns, self._headers_ns
+        self._headers = headers = _seen(self._headers)
         reader = wire.Reader(
             self.request,
             wire.FORMATS,
             status=self._status,
-            headers=_seen(self._headers),
+            headers=headers,
             provider=self._provider,
             started_at=EPOCH + timedelta(microseconds=self._started_ns // 1000),
             headers_us=None if headers_ns is None else (headers_ns - began_ns) // 1000,
@@ -410,7 +412,7 @@ class Watch:
         operation_id, attempt = self._operation()
         source, secret = f"sdk {VERSION} {self._transport}", self._observer.circumstances.secret
         credential = credential_of(self.request.url, self.request.headers) if secret else None
-        cause = self._cause
+        cause, told = self._cause, _seen(self._headers).get("traceparent")
         if not cause[0] and len(calls) > 1:  # results of a batch share their trace
             cause = os.urandom(16).hex(), cause[1]
         for call in calls:
@@ -420,7 +422,7 @@ class Watch:
             attributed(call, self._scope, self._observer)
             if credential:
                 call.api_key_id = self._observer.hashed(credential)
-            identified(call, cause)
+            identified(call, cause, trace_of(told) if told else None)
 
 
 def _seen(headers: Headers) -> Mapping[str, str]:
