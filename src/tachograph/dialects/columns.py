@@ -94,12 +94,14 @@ class Facts:
 
     def word(self, fact: str) -> Words:
         """The fact as text; null where it is not there or empty."""
-        return _said(self.text(fact))
+        text = self.text(fact)
+        return text if text.null_count == len(text) else _said(text)
 
     def text(self, fact: str) -> Words:
         """The fact as text, as it stands; null where it is not there."""
         places = self._pick(fact)
-        return self._values.texts(places - 1, places > 0)
+        there = places > 0
+        return self._values.texts(places - 1, there) if there.any() else pa.nulls(self.rows, pa.string())
 
     def there(self, fact: str) -> Any:
         """The rows that carry the fact, by index."""
