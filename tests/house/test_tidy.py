@@ -43,6 +43,12 @@ def test_functions_are_small() -> None:
     assert statistics.median(sizes.values()) <= 8
 
 
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Two of one name cannot be collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_no_vague_names() -> None:
     names = {path.stem for path in SOURCES} | {path.parent.name for path in SOURCES}
     assert names & BANNED_NAMES == set()
