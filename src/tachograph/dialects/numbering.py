@@ -46,8 +46,8 @@ class Numbering:
 
     def by_index(self, of: Mapping[str, int], otherwise: int) -> Any:
         """An array that holds for every index what `of` says of the name there."""
-        found = np.full(TAG + 1, otherwise, np.int32)
-        found[1 : len(self.names) + 1] = [of.get(name, otherwise) for name in self.names]
+        found, names = np.full(TAG + 1, otherwise, np.int32), self.names
+        found[1 : len(names) + 1] = [of.get(name, otherwise) for name in names]
         return found
 
 

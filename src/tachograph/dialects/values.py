@@ -114,6 +114,10 @@ class Values:
             found |= np.where(there, byte.astype(np.uint64) << np.uint64(7 * place), np.uint64(0))
         return found.view(np.int64)
 
+    def _digits_of(self, rows: Any) -> Any:
+        """Of integers, as text."""
+        return pa.array(self._ints(rows)).cast(pa.string())
+
     def _doubles(self, rows: Any) -> Any:
         octets = self._data[self._starts[rows][:, None] + np.arange(1, 9)]
         return np.ascontiguousarray(octets).view("<f8").ravel()
@@ -148,7 +152,7 @@ class Values:
         found = pa.nulls(len(rows), pa.string()).fill_null("")
         for kind, read in (
             (STRING, self._texts_of),
-            (INT, lambda own: pa.array(self._ints(own)).cast(pa.string())),
+            (INT, self._digits_of),
             (BOOL, lambda own: pa.array(self._byte(1, own) > 0).cast(pa.string())),
             (DOUBLE, lambda own: pa.array([_plain(value) for value in self._doubles(own).tolist()], pa.string())),
             (ARRAY, lambda own: pa.array([_listed(message) for message in self._pieces(own)], pa.string())),
@@ -174,7 +178,7 @@ class Values:
         kinds = self.kinds[places]
         found = pa.nulls(len(places), pa.string()).fill_null("")
         for kind, read in (
-            (INT, lambda own: pa.array(self._ints(own)).cast(pa.string())),
+            (INT, self._digits_of),
             (DOUBLE, lambda own: pa.array([_json_of(value) for value in self._doubles(own).tolist()], pa.string())),
             (STRING, lambda own: pa.array([_quoted(text) for text in self._texts_of(own).to_pylist()], pa.string())),
         ):
