@@ -8,6 +8,9 @@ UV := .uv/bin/uv
 PY := .venv/bin/python
 UI := $(shell find ui -name node_modules -prune -o -type f -print)
 SITE := src/tachograph/web/site
+RUST := $(shell find tap -name '*.rs')
+# What the hook makes of them, where there are any.
+TAP := $(if $(wildcard tap/src/lib.rs),src/tachograph/capture/gateway/libtachograph_tap.so)
 export UV_NO_PROGRESS := 1
 export UV_PYTHON_DOWNLOADS := never
 # The certificates that the system trusts, so that it works behind a proxy of the company too.
@@ -28,10 +31,11 @@ $(UV):
 	$(UV) pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements.lock
 	touch $@
 
-# The package itself; its build makes the screens anew where a file of ui/ has changed.
-.venv/.ready: .venv/.synced pyproject.toml hatch_build.py $(UI)
+# The package itself; its build makes the screens anew where a file of ui/ has changed, and the tap where one of tap/ has.
+# Without a rustc it is ready but for the gateway, and asks for one again the next time.
+.venv/.ready: .venv/.synced pyproject.toml hatch_build.py tap/build.py $(UI) $(RUST)
 	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
-	touch $@
+	@$(if $(TAP),test -e $(TAP) || { $(PY) -c 'from tap import build; print(build.MISSING)'; exit 0; };) touch $@
 
 up: .venv/.ready ## set everything up and run it: screens and API on http://127.0.0.1:4180
 	.venv/bin/tachograph up --with examples/recordings
@@ -49,6 +53,7 @@ check: format lint types contract docs ui-check test ## everything that must hol
 
 format: .venv/.ready ## formatting
 	.venv/bin/ruff format --check .
+	$(if $(RUST),@for each in $$(type -ap rustfmt); do $$each --version &>/dev/null || continue; $$each --check $(RUST); break; done)
 
 lint: .venv/.ready ## style
 	.venv/bin/ruff check .
@@ -86,4 +91,4 @@ bench: .venv/.ready ## every figure of the README
 	$(PY) -m benchmarks.sdk
 
 clean: ## forget everything that was set up or built
-	rm -rf .venv .uv dist $(SITE) ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/.data
+	rm -rf .venv .uv dist $(SITE) src/tachograph/capture/gateway/libtachograph_tap.so* ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/.data

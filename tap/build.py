@@ -1,0 +1,116 @@
+"""Builds the gateway's tap: `tap/src/` becomes a library beside the gateway's code; git ignores it, a wheel holds it.
+
+In: the sources, and a rustc of the machine that works; no cargo, no network. Out: the library, whole, or none: one that
+is older than its sources is taken away where nothing can build it anew. The tests' double of Envoy is built here too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+HERE = Path(__file__).parent
+CRATE = HERE / "src" / "lib.rs"
+DOUBLE = HERE / "double" / "lib.rs"
+LIBRARY = HERE.parent / "src" / "tachograph" / "capture" / "gateway" / "libtachograph_tap.so"
+RUSTC_MIN = (1, 63)
+MISSING = (
+    "the gateway's tap is not built, all else is: no rustc 1.63 or newer with a C linker works here; "
+    "who needs the gateway installs one (apt-get install rustc, or https://rustup.rs) and then installs this again"
+)
+# Looked at last: a shell that knows only its own folders need not name it.
+ALSO = ("/usr/bin",)
+SECONDS_MAX = 30
+FAST = ("opt-level=3", "lto=fat", "codegen-units=1", "panic=unwind", "strip=symbols")
+# What Envoy exports is found when it loads the library; elsewhere the linker does not ask before.
+LINKED = ("link-arg=-undefined", "link-arg=dynamic_lookup") if sys.platform == "darwin" else ()
+
+
+def build() -> str:
+    """Build what is older than its sources; what stands in the way of it, in one line."""
+    if not stale():
+        return ""
+    rustc = working()
+    if rustc is None:
+        LIBRARY.unlink(missing_ok=True)
+        return MISSING
+    _compile(rustc, CRATE, LIBRARY, (*FAST, *LINKED))
+    return ""
+
+
+def double(folder: Path) -> Path:
+    """The library that plays Envoy for the tests, built into a folder."""
+    rustc = working()
+    if rustc is None:
+        raise SystemExit(MISSING)
+    library = folder / "libenvoy_double.so"
+    _compile(rustc, DOUBLE, library, ())
+    return library
+
+
+def stale() -> bool:
+    """Is there a source that is newer than the library? This file is one: it says how."""
+    if not CRATE.is_file():
+        return False
+    if not LIBRARY.is_file():
+        return True
+    made = LIBRARY.stat().st_mtime
+    return any(path.stat().st_mtime > made for path in (Path(__file__), *CRATE.parent.rglob("*.rs")))
+
+
+def working() -> str | None:
+    """The first rustc that says its version, new enough: one of rustup may have no toolchain behind it."""
+    if shutil.which("cc", path=_path()) is None:
+        return None
+    for folder in _path().split(os.pathsep):
+        rustc = shutil.which("rustc", path=folder)
+        if rustc is not None and _version(rustc) >= RUSTC_MIN:
+            return rustc
+    return None
+
+
+def _path() -> str:
+    return os.pathsep.join([*os.get_exec_path(), *ALSO])
+
+
+def _version(rustc: str) -> tuple[int, ...]:
+    try:
+        ran = _ran([rustc, "--version"], timeout=SECONDS_MAX)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    said = re.match(r"rustc (\d+)\.(\d+)\.", ran.stdout)
+    return tuple(map(int, said.groups())) if said and ran.returncode == 0 else ()
+
+
+def _compile(rustc: str, crate: Path, library: Path, options: Sequence[str]) -> None:
+    """Written beside and renamed: an Envoy that runs has the old file in its memory, and keeps it."""
+    name = library.stem.removeprefix("lib")
+    with TemporaryDirectory(prefix=library.name + ".", dir=library.parent) as folder:
+        made = Path(folder, library.name)
+        command = [rustc, "--edition", "2021", "--crate-type", "cdylib", "--crate-name", name, "-o", str(made)]
+        for option in options:
+            command += ["-C", option]
+        # The source's path as rustc is told it stands in the library: without the folders of this machine.
+        ran = _ran([*command, str(crate.relative_to(HERE.parent))])
+        if ran.returncode:
+            raise SystemExit(f"{library.name} is not built: {rustc} failed:\n{ran.stderr.strip()[-4000:]}")
+        made.replace(library)
+
+
+def _ran(command: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=HERE.parent,
+        env={**os.environ, "PATH": _path()},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
