@@ -1,7 +1,7 @@
 """Builds the gateway's tap: `tap/src/` becomes a library beside the gateway's code; git ignores it, a wheel holds it.
 
 In: the sources, and a rustc of the machine that works; no cargo, no network. Out: the library, whole, or none: one that
-is older than its sources is taken away where nothing can build it anew. The tests' double of Envoy is built here too.
+is older than its sources is taken away where nothing can build it anew. What the tests load is built here too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).parent
 CRATE = HERE / "src" / "lib.rs"
-DOUBLE = HERE / "double" / "lib.rs"
 LIBRARY = HERE.parent / "src" / "tachograph" / "capture" / "gateway" / "libtachograph_tap.so"
 RUSTC_MIN = (1, 63)
 MISSING = (
@@ -27,9 +26,9 @@ MISSING = (
 # Looked at last: a shell that knows only its own folders need not name it.
 ALSO = ("/usr/bin",)
 SECONDS_MAX = 30
-FAST = ("opt-level=3", "lto=fat", "codegen-units=1", "panic=unwind", "strip=symbols")
+FAST = ("-Copt-level=3", "-Clto=fat", "-Ccodegen-units=1", "-Cstrip=symbols")
 # What Envoy exports is found when it loads the library; elsewhere the linker does not ask before.
-LINKED = ("link-arg=-undefined", "link-arg=dynamic_lookup") if sys.platform == "darwin" else ()
+LINKED = ("-Clink-arg=-undefined", "-Clink-arg=dynamic_lookup") if sys.platform == "darwin" else ()
 
 
 def build() -> str:
@@ -40,17 +39,17 @@ def build() -> str:
     if rustc is None:
         LIBRARY.unlink(missing_ok=True)
         return MISSING
-    _compile(rustc, CRATE, LIBRARY, (*FAST, *LINKED))
+    _compile(rustc, LIBRARY, (*FAST, *LINKED))
     return ""
 
 
 def double(folder: Path) -> Path:
-    """The library that plays Envoy for the tests, built into a folder."""
+    """The tap with a double of Envoy around it (`tap/double/`), for the tests; not optimised, so overflows are told."""
     rustc = working()
     if rustc is None:
         raise SystemExit(MISSING)
     library = folder / "libenvoy_double.so"
-    _compile(rustc, DOUBLE, library, ())
+    _compile(rustc, library, ("--cfg", "double"))
     return library
 
 
@@ -88,16 +87,15 @@ def _version(rustc: str) -> tuple[int, ...]:
     return tuple(map(int, said.groups())) if said and ran.returncode == 0 else ()
 
 
-def _compile(rustc: str, crate: Path, library: Path, options: Sequence[str]) -> None:
+def _compile(rustc: str, library: Path, options: Sequence[str]) -> None:
     """Written beside and renamed: an Envoy that runs has the old file in its memory, and keeps it."""
     name = library.stem.removeprefix("lib")
     with TemporaryDirectory(prefix=library.name + ".", dir=library.parent) as folder:
         made = Path(folder, library.name)
-        command = [rustc, "--edition", "2021", "--crate-type", "cdylib", "--crate-name", name, "-o", str(made)]
-        for option in options:
-            command += ["-C", option]
-        # The source's path as rustc is told it stands in the library: without the folders of this machine.
-        ran = _ran([*command, str(crate.relative_to(HERE.parent))])
+        # A panic unwinds: the tap catches it, and the bytes go on.
+        command = [rustc, "--edition=2021", "--crate-type=cdylib", f"--crate-name={name}", "-Cpanic=unwind", *options]
+        # The path of the source stands in the library as rustc is told it: without the folders of this machine.
+        ran = _ran([*command, "-o", str(made), str(CRATE.relative_to(HERE.parent))])
         if ran.returncode:
             raise SystemExit(f"{library.name} is not built: {rustc} failed:\n{ran.stderr.strip()[-4000:]}")
         made.replace(library)

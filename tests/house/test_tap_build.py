@@ -150,8 +150,7 @@ def test_a_rustc_without_a_linker_does_not_work(
 
 @with_rustc
 def test_the_double_is_built_where_it_is_wanted(copied: ModuleType, tmp_path: Path) -> None:
-    copied.DOUBLE.parent.mkdir()
-    copied.DOUBLE.write_text(SAYS.format(7))
+    copied.CRATE.write_text("#[cfg(double)]\n" + SAYS.format(7))
     assert copied.double(tmp_path) == tmp_path / "libenvoy_double.so"
     assert ctypes.CDLL(str(tmp_path / "libenvoy_double.so")).said() == 7
     assert beside(copied) == []
