@@ -33,7 +33,7 @@ LINKED = ("-Clink-arg=-undefined", "-Clink-arg=dynamic_lookup") if sys.platform 
 
 def build() -> str:
     """Build what is older than its sources; what stands in the way of it, in one line."""
-    if not stale():
+    if not CRATE.is_file() or not _stale(LIBRARY, CRATE.parent):
         return ""
     rustc = working()
     if rustc is None:
@@ -45,22 +45,13 @@ def build() -> str:
 
 def double(folder: Path) -> Path:
     """The tap with a double of Envoy around it (`tap/double/`), for the tests; not optimised, so overflows are told."""
-    rustc = working()
-    if rustc is None:
-        raise SystemExit(MISSING)
     library = folder / "libenvoy_double.so"
-    _compile(rustc, library, ("--cfg", "double"))
+    if _stale(library, HERE):
+        rustc = working()
+        if rustc is None:
+            raise SystemExit(MISSING)
+        _compile(rustc, library, ("--cfg", "double"))
     return library
-
-
-def stale() -> bool:
-    """Is there a source that is newer than the library? This file is one: it says how."""
-    if not CRATE.is_file():
-        return False
-    if not LIBRARY.is_file():
-        return True
-    made = LIBRARY.stat().st_mtime
-    return any(path.stat().st_mtime > made for path in (Path(__file__), *CRATE.parent.rglob("*.rs")))
 
 
 def working() -> str | None:
@@ -72,6 +63,14 @@ def working() -> str | None:
         if rustc is not None and _version(rustc) >= RUSTC_MIN:
             return rustc
     return None
+
+
+def _stale(library: Path, sources: Path) -> bool:
+    """Is there a source that is newer than the library? This file is one: it says how."""
+    if not library.is_file():
+        return True
+    made = library.stat().st_mtime
+    return any(path.stat().st_mtime > made for path in (Path(__file__), *sources.rglob("*.rs")))
 
 
 def _path() -> str:
@@ -90,6 +89,7 @@ def _version(rustc: str) -> tuple[int, ...]:
 def _compile(rustc: str, library: Path, options: Sequence[str]) -> None:
     """Written beside and renamed: an Envoy that runs has the old file in its memory, and keeps it."""
     name = library.stem.removeprefix("lib")
+    library.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=library.name + ".", dir=library.parent) as folder:
         made = Path(folder, library.name)
         # A panic unwinds: the tap catches it, and the bytes go on.

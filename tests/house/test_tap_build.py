@@ -151,9 +151,17 @@ def test_a_rustc_without_a_linker_does_not_work(
 @with_rustc
 def test_the_double_is_built_where_it_is_wanted(copied: ModuleType, tmp_path: Path) -> None:
     copied.CRATE.write_text("#[cfg(double)]\n" + SAYS.format(7))
-    assert copied.double(tmp_path) == tmp_path / "libenvoy_double.so"
-    assert ctypes.CDLL(str(tmp_path / "libenvoy_double.so")).said() == 7
+    library = tmp_path / "new" / "libenvoy_double.so"
+    assert copied.double(library.parent) == library
+    assert ctypes.CDLL(str(library)).said() == 7
     assert beside(copied) == []
+    before = library.stat()
+    assert copied.double(library.parent) == library
+    assert library.stat() == before
+    (copied.HERE / "double").mkdir()
+    write(copied.HERE / "double" / "double.rs", "", 60)
+    assert copied.double(library.parent) == library
+    assert library.stat().st_ino != before.st_ino
 
 
 def packed(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
