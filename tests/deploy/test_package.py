@@ -1,4 +1,4 @@
-"""What somebody installs: a wheel made from the sdist alone, which holds the screens and nothing that only we need."""
+"""What somebody installs: a wheel made from the sdist alone: screens, the tap, and nothing that only we need."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tap import build
 
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".uv" / "bin" / "uv"
@@ -38,6 +39,8 @@ def test_a_wheel_of_the_sdist_serves_the_screens(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "tachograph/web/site/index.html" in names
+    made = build.CRATE.is_file() and build.working() is not None
+    assert ("tachograph/capture/gateway/libtachograph_tap.so" in names) == made
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"tachograph"}
     assert not [name for name in names if "test_" in name or "node_modules" in name]
     installed = tmp_path / "installed"
