@@ -54,8 +54,8 @@ class Tapping:
 def tapping() -> Tapping:
     """The tap that is shipped."""
 
-    def source(variant: Variant) -> str:
-        return tap.render(
+    def told(variant: Variant) -> str:
+        return tap.variant(
             include_usage=variant.include_usage,
             required=variant.required,
             model=variant.model,
@@ -64,7 +64,7 @@ def tapping() -> Tapping:
         )
 
     return Tapping(
-        envoy.Tap(source=source, log_format=sealing.sealed(lines.LOG_FORMAT)),
+        envoy.module_tap(str(tap.MODULE), tap.lists(), told, sealing.sealed(lines.LOG_FORMAT)),
         lambda line, known: lines.read(sealing.check(line), known),
         sealing.OPENING,
     )
@@ -76,6 +76,7 @@ class Gateway:
     def __init__(self, settings: Settings, tapping: Tapping, place: Place, health: Health) -> None:
         self._settings, self._tapping, self._health = settings, tapping, health
         self.binary: Binary = find(settings.gateway_envoy)
+        tap.module()
         self._routes: tuple[Routes, ...] = ()
         self._proxy = Proxy(
             settings.gateway_place,
@@ -200,6 +201,7 @@ def state(settings: Settings) -> list[tuple[bool, str, str]]:
         return []
     try:
         binary = find(settings.gateway_envoy)
+        tap.module()
         rows = [(True, "Envoy", f"{binary.version} at {binary.path}")]
         _file(settings)
     except Refused as refused:

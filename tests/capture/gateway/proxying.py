@@ -44,13 +44,24 @@ LOG = {
 
 def marking(variant: Variant) -> str:
     """A tap that only says which variant it is of, upwards and in the log."""
-    mark = f"{variant.name}/{variant.model}/{variant.experiment}/{variant.arm}/{','.join(variant.required)}"
+    kind = "asking" if variant.include_usage else "watching"
+    mark = f"{kind}/{variant.model}/{variant.experiment}/{variant.arm}/{','.join(variant.required)}"
     return f"""
     function envoy_on_request(handle)
       handle:headers():replace("x-variant", "{mark}")
       handle:streamInfo():dynamicMetadata():set("tachograph", "q", "{mark}")
     end
     """
+
+
+def scripted(source: Callable[[Variant], str] = marking, log_format: Mapping[str, Any] = LOG) -> envoy.Tap:
+    """A tap in Lua, for what has nothing to do with recording."""
+    lua = envoy.TYPE + "envoy.extensions.filters.http.lua.v3.Lua"
+    return envoy.Tap(
+        filter={"@type": lua},
+        route=lambda variant: {"@type": lua + "PerRoute", "source_code": {"inline_string": source(variant)}},
+        log_format=log_format,
+    )
 
 
 def binary() -> Path:
@@ -80,15 +91,14 @@ class Proxy:
         *,
         listen: str = "127.0.0.1:0",
         access: Access | None = None,
-        tap: Callable[[Variant], str] = marking,
-        log_format: Mapping[str, Any] = LOG,
+        tap: envoy.Tap | None = None,
         altered: Callable[[str, str], str] = lambda name, text: text,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.log = folder, folder / "calls.jsonl"
         self._place = envoy.Place(listen=listen, ca=system_ca())
         self._access = access or Access()
-        self._tap = envoy.Tap(source=tap, log_format=log_format)
+        self._tap = tap or scripted()
         self._altered = altered
         path, folder_made = binary(), folder.mkdir(parents=True, exist_ok=True)
         assert folder_made is None

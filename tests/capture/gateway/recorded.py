@@ -18,7 +18,7 @@ class Recording(Proxy):
 
     def __init__(self, folder: Path, told: Mapping[str, Any], **more: Any) -> None:
         tap = gateway.tapping().tap
-        super().__init__(folder, told, tap=tap.source, log_format=tap.log_format, **more)
+        super().__init__(folder, told, tap=tap, **more)
         self._read = 0
 
     def seen(self, count: int = 1) -> list[lines.Seen]:

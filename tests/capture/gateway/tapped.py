@@ -1,61 +1,83 @@
-"""An exchange through the tap, without Envoy: LuaJIT runs the tap over the same pieces and tells the log line.
+"""An exchange through the tap, without Envoy: a double of it runs the module over the same pieces and tells the line.
 
 In: an exchange whose chunks have moments. Out: the line that Envoy would have written, the bytes that went either way.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tap import build
 
 from tachograph.capture.gateway import lines, tap
 from tachograph.wire import End, Exchange
 
-luajit = pytest.importorskip("lupa.luajit21", reason="no LuaJIT: pip install lupa")
-
+ROOT = Path(__file__).parents[3]
 STARTED_US = 1_790_000_000_000_000
-_CLOCK = "return tonumber(time.seconds) * 1000000 + floor(tonumber(time.nanoseconds) / 1000)"
 _FLAGS = {End.COMPLETE: None, End.CLIENT_GONE: "DC", End.TIMEOUT: "UT", End.NETWORK: "UPE", End.PROTOCOL: "DPE"}
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+@lru_cache(maxsize=1)
+def double() -> ctypes.CDLL:
+    """The tap within a double of Envoy, built where a file of it is newer."""
+    if build.working() is None:
+        pytest.skip(build.MISSING)
+    library = ctypes.CDLL(str(build.double(ROOT / ".servers")))
+    pointers = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(_Buffer))
+    library.envoy_double_run.argtypes = pointers
+    library.envoy_double_free.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    library.envoy_double_fail.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64)
+    library.envoy_double_memory.restype = ctypes.c_int64
+    for made in (library.envoy_double_config, library.envoy_double_route):
+        made.argtypes, made.restype = (ctypes.c_char_p, ctypes.c_size_t), ctypes.c_void_p
+    return library
 
 
 @dataclass
 class Passed:
-    """line: of the log. sent, got: the bodies that the provider and the client got. stream: the double's own notes."""
+    """line: of the log. sent, got: the bodies that the provider and the client got. again: the second request, as
+    (cluster, headers, body).
+    """
 
     line: bytes
     sent: bytes
     got: bytes
     kept: dict[str, str]
     request: dict[str, str]
-    stream: Any
+    again: tuple[str, dict[str, str], bytes] | None
 
 
 class Tap:
-    """The tap of one kind of route, in a LuaJIT of its own."""
+    """The tap of one kind of route. fails: (a point of it, how often that is passed before it fails)."""
 
-    def __init__(self, source: str | None = None, **variant: Any) -> None:
-        source = tap.render(**variant) if source is None else source
-        assert source.count(_CLOCK) == 1
-        self.lua = luajit.LuaRuntime(encoding=None, unpack_returned_tuples=True)
-        self.lua.execute(b"local now = 0 function tell_clock(at) now = at end function told_clock() return now end")
-        self.lua.execute(source.replace(_CLOCK, "return told_clock()").encode())
-        self._run = self.lua.execute((Path(__file__).parent / "handle.lua").read_bytes())
-
-    def _table(self, values: Mapping[str, str]) -> Any:
-        return self.lua.table_from(
-            {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in values.items()}
+    def __init__(self, fails: tuple[str, int] | None = None, **variant: Any) -> None:
+        self._double, self._fails = double(), fails
+        self._config, self._route = (
+            made(told, len(told))
+            for made, told in (
+                (self._double.envoy_double_config, tap.lists().encode()),
+                (self._double.envoy_double_route, tap.variant(**variant).encode()),
+            )
         )
+        assert self._config
+        assert self._route
 
     def memory_bytes(self) -> int:
-        """What Lua holds after a collection."""
-        self.lua.execute(b"collectgarbage() collectgarbage()")
-        return int(self.lua.eval(b'collectgarbage("count")') * 1024)
+        """What the module and its double hold."""
+        return int(self._double.envoy_double_memory())
 
     def run(
         self,
@@ -71,21 +93,17 @@ class Tap:
         pieces = list(asked) if asked is not None else [request.body] if request.body else []
         if pieces:
             headers["content-length"] = str(sum(map(len, pieces)))
-        told = self._table({**headers, **request.headers})
-        answer = self._table({":status": str(exchange.status), **exchange.headers})
-        moments = [STARTED_US + (at or 0) for at, _ in exchange.chunks]
-        stream, sent, got = self._run(
-            told,
-            self.lua.table_from(pieces),
-            answer,
-            self.lua.table_from([chunk for _, chunk in exchange.chunks]),
-            self.lua.table_from(moments),
-            None if again is None else self._table(again[0]),
-            None if again is None else again[1],
-        )
-        spaces = stream[b"namespaces"]
-        kept = {name.decode(): value.decode() for name, value in dict(spaces[b"tachograph"] or {}).items()}
-        answered = exchange.status is not None
+        told = [
+            *_headers({**headers, **request.headers}),
+            *_all(pieces),
+            _number(exchange.status is not None),
+            *_headers({":status": str(exchange.status), **exchange.headers}),
+            *_all([chunk for _, chunk in exchange.chunks]),
+            *(_number(STARTED_US + (at or 0)) for at, _ in exchange.chunks),
+            _number(again is not None),
+            *((*_headers(again[0]), _bytes(again[1])) if again else ()),
+        ]
+        sent, got, noted, request_headers, second = _read(self._passed(b"".join(told)))
         line = {
             **dict.fromkeys(lines.LOG_FORMAT),
             "a": lines.LOG_FORMAT["a"],
@@ -95,9 +113,61 @@ class Tap:
             "u": "127.0.0.1:1",
             "s": exchange.status,
             "f": _FLAGS[exchange.end],
-            "r": (exchange.headers_us or 1) if answered else None,
+            "r": (exchange.headers_us or 1) if exchange.status is not None else None,
             "e": exchange.end_us,
-            "m": kept,
+            "m": noted.decode(),
         }
-        sent_headers = {name.decode(): value.decode() for name, value in dict(told).items()}
-        return Passed(json.dumps(line).encode(), sent, got, kept, sent_headers, stream)
+        kept = {key: value for key, _, value in (entry.partition("=") for entry in noted.decode().split("^"))}
+        return Passed(json.dumps(line).encode(), sent, got, kept, request_headers, second)
+
+    def _passed(self, told: bytes) -> bytes:
+        name, after = self._fails or ("", 0)
+        self._double.envoy_double_fail(name.encode(), len(name), after)
+        out = _Buffer()
+        self._double.envoy_double_run(self._config, self._route, told, len(told), ctypes.byref(out))
+        try:
+            return ctypes.string_at(out.data or 0, out.length)
+        finally:
+            self._double.envoy_double_free(out.data, out.length)
+
+
+def _number(value: int) -> bytes:
+    return struct.pack("<Q", value)
+
+
+def _bytes(value: bytes) -> bytes:
+    return _number(len(value)) + value
+
+
+def _all(values: Sequence[bytes]) -> Iterator[bytes]:
+    yield _number(len(values))
+    yield from map(_bytes, values)
+
+
+def _headers(headers: Mapping[str, str]) -> Iterator[bytes]:
+    yield _number(len(headers))
+    for pair in headers.items():
+        yield from (_bytes(text.encode("utf-8", "surrogateescape")) for text in pair)
+
+
+def _read(told: bytes) -> tuple[bytes, bytes, bytes, dict[str, str], tuple[str, dict[str, str], bytes] | None]:
+    """What `envoy_double_run` says."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        at += 8
+        return int(struct.unpack_from("<Q", told, at - 8)[0])
+
+    def text() -> bytes:
+        nonlocal at
+        length = number()
+        at += length
+        return told[at - length : at]
+
+    def headers() -> dict[str, str]:
+        return {text().decode(): text().decode("utf-8", "surrogateescape") for _ in range(number())}
+
+    sent, got, noted, request = text(), text(), text(), headers()
+    cluster, again, body = text(), headers(), text()
+    return sent, got, noted, request, (cluster.decode(), again, body) if cluster else None

@@ -16,11 +16,12 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from proxying import Authority, Behind, Proxy, binary, marking
+from proxying import Authority, Behind, Proxy, binary, scripted
 
 from tachograph.access import Tls
 from tachograph.capture.gateway import envoy, running, settings
 from tachograph.capture.gateway.security import Access, system_ca
+from tachograph.gateway import tapping
 
 ENCODED = {
     "gzip": gzip.compress(b"of a provider"),
@@ -61,7 +62,7 @@ def test_envoy_takes_it(told: dict[str, object], tmp_path: Path, authority: Auth
     (tmp_path / "key").write_text("k")
     told = json.loads(json.dumps(told).replace("/run/secrets", str(tmp_path)))
     place = envoy.Place(listen="127.0.0.1:9399", ca=system_ca())
-    tap = envoy.Tap(source=marking, log_format={"status": "%RESPONSE_CODE%"})
+    tap = tapping().tap
     pair = authority.issue("shown")
     access = Access(tls=Tls(pair.certificate, pair.key, authority.ca)) if told else Access()
     done = envoy.rendered(settings.parsed(told), place, access, tap)
@@ -79,7 +80,7 @@ def test_envoy_takes_it(told: dict[str, object], tmp_path: Path, authority: Auth
 def test_what_was_refused_for_our_addition_can_be_asked_again() -> None:
     """The tap sends it to the cluster `again` with the path that came in."""
     place = envoy.Place(listen="127.0.0.1:9399", ca=system_ca())
-    done = envoy.rendered(settings.parsed({}), place, Access(), envoy.Tap(source=marking, log_format={}))
+    done = envoy.rendered(settings.parsed({}), place, Access(), scripted())
     (inner,) = json.loads(done.files["inner.json"])["resources"]
     names = {route["name"] for host in inner["virtual_hosts"] for route in host["routes"]}
     assert names == {row.name for row in done.routes.rows if row.variant.include_usage}
@@ -87,7 +88,7 @@ def test_what_was_refused_for_our_addition_can_be_asked_again() -> None:
 
 def test_clusters_stay_until_the_next_start() -> None:
     place = envoy.Place(listen="127.0.0.1:9399", ca=system_ca())
-    tap = envoy.Tap(source=marking, log_format={})
+    tap = scripted()
     before = envoy.rendered(
         settings.parsed({"route": [{"prefix": "/x", "url": "http://h:1"}]}), place, Access(), tap
     ).files[envoy.CLUSTERS]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proxying import Behind, Proxy, eventually
+from proxying import Behind, Proxy, eventually, scripted
 
 from tachograph.capture.gateway.routes import Routes, routes
 from tachograph.capture.gateway.settings import parsed
@@ -307,7 +307,7 @@ def test_a_tap_may_hold_a_body_of_20_mb(tmp_path: Path, behind: Behind) -> None:
       local body = handle:body()
       body:setBytes("!" .. body:getBytes(1, body:length() - 1))
     end"""
-    running = Proxy(tmp_path, {"route": [{"prefix": "/own", "url": behind.url}]}, tap=lambda _: source)
+    running = Proxy(tmp_path, {"route": [{"prefix": "/own", "url": behind.url}]}, tap=scripted(lambda _: source))
     try:
         assert len(running.ask("/own/v1/x", b"x" * 20_000_000).echo["body"]) == 20_000_000
         assert behind.seen[-1]["body"].startswith("!xx")

@@ -18,7 +18,7 @@ import lupa.luajit21
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxying import Authority, Behind, Certificate, Proxy, eventually
+from proxying import Authority, Behind, Certificate, Proxy, eventually, scripted
 
 from tachograph.access import Key, Tls
 from tachograph.capture.gateway import envoy, security, settings
@@ -342,7 +342,7 @@ def test_a_key_that_was_revoked_opens_nothing(tmp_path: Path, behind: Behind) ->
 
 def test_nobody_opens_it_to_all() -> None:
     place = envoy.Place(listen="0.0.0.0:1", ca=system_ca())
-    tap = envoy.Tap(source=str, log_format={})
+    tap = scripted()
     for keys in ((), (KEYS[3],)):
         with pytest.raises(SettingsError, match="no key opens it"):
             envoy.rendered(settings.parsed({}), place, Access(keys=keys), tap)
@@ -419,7 +419,7 @@ def test_a_flood_of_large_bodies_is_ended_and_ends_nothing(tmp_path: Path, behin
     """Far more than `memory_bytes_max` is sent, and never to its end, to a tap that holds bodies."""
     limit = 128 * 1024 * 1024
     bounded = {**told(behind, tmp_path), "memory_bytes_max": limit, "request_seconds": 60}
-    running = Proxy(tmp_path / "envoy", bounded, tap=lambda _: HOLDING)
+    running = Proxy(tmp_path / "envoy", bounded, tap=scripted(lambda _: HOLDING))
     opened = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(40)]
     try:
         with ThreadPoolExecutor(8) as pool:

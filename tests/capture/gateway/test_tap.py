@@ -7,16 +7,14 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import exchanges
 import pytest
 from equality import at_random, body, compared, cut, passable, read_back
-from tapped import Tap, luajit
+from tapped import Tap
 
 from tachograph import wire
-from tachograph.capture.gateway import tap
 from tachograph.wire import End, Exchange, Request, kept
 
 # What cannot be equal. A stream that is resumed repeats events, which are told by their numbers: the tap drops these,
@@ -28,6 +26,7 @@ CASES = [
     for path in exchanges.paths()
     if exchanges.recorded(path).messages is None and path.name != NUMBERED_TWICE  # WebSockets pass unread
 ]
+EVENTS = 256  # distinct ones that are kept of an answer
 DELTA = {
     "id": "c",
     "object": "chat.completion.chunk",
@@ -158,18 +157,6 @@ def test_framings(watching: Tap, data: bytes, kind: str) -> None:
             equal(watching, cut(exchange, exchanges.cut(data, size)))
 
 
-def test_the_tap_is_lua_that_compiles() -> None:
-    compiled = luajit.LuaRuntime(encoding=None).eval(b"function(s) local f, why = loadstring(s) return why end")
-    variants: list[dict[str, Any]] = [
-        {},
-        {"include_usage": True},
-        {"required": ("team",)},
-        {"model": 'a"b\\c', "arm": "x"},
-    ]
-    for variant in variants:
-        assert compiled(tap.render(**variant).encode()) is None
-
-
 # what must not be kept
 
 
@@ -267,7 +254,7 @@ def test_a_long_prompt_and_a_long_answer_are_lines_like_others() -> None:
     usage = b'"}}],"usage":{"prompt_tokens":5000000,"completion_tokens":3,"total_tokens":5000003}}'
     answer = b'{"model":"m","choices":[{"message":{"content":"' + b"word " * 4_000_000 + usage
     exchange = cut(answered(answer), exchanges.cut(answer, 32768))
-    line_of(watching, exchange)  # Lua keeps a buffer of the double's own
+    line_of(watching, exchange)
     before = watching.memory_bytes()
     line = line_of(watching, exchange, exchanges.cut(text, 32768))
     assert len(line) < 2_000
@@ -307,7 +294,7 @@ def test_of_more_results_than_are_kept_none_is_told_twice(watching: Tap) -> None
     exchange = answered(data, path="/v1/files/f/content", kind="application/octet-stream")
     passed = watching.run(cut(exchange, exchanges.cut(data, 10_000)))
     ids = [call.response_id for call in wire.read(read_back(passed, exchange).exchange)]
-    assert len(ids) == len(set(ids)) == tap.LIMITS["EVENTS"]
+    assert len(ids) == len(set(ids)) == EVENTS
     assert ids[-1] == "c999"
     assert "events" in passed.kept["x"]
 

@@ -7,27 +7,22 @@ import re
 
 import pytest
 from equality import STARTED, at_random, cut, read_back
-from tapped import Tap
+from tapped import ROOT, Tap
 
 from tachograph import wire
-from tachograph.capture.gateway import tap
 from tachograph.wire import Exchange, Request
 
-SOURCE = tap.render(include_usage=True, again_cluster="again", required=("team",))
-FUNCTIONS = re.findall(r"^(?:local )?function (?!envoy_on)(\w+)\(", SOURCE, re.MULTILINE)
-ENTRIES = ("fault", "barely", "released")  # what is done after a failure
+SOURCES = sorted((ROOT / "tap" / "src").glob("*.rs"))
+POINTS = [name for path in SOURCES for name in re.findall(r'point!\("(\w+)"\)', path.read_text("utf-8"))]
 COUNTED = (
     b'data: {"id":"c1","choices":[{"delta":{"content":"a\\n"}}],"usage":null}\n\n'
     b'data: {"choices":[],"usage":{"total_tokens":5}}\n\ndata: [DONE]\n\n'
 )
 
 
-def failing(name: str, after: int) -> str:
-    """The tap with a function that fails from its n-th call on."""
-    begin = re.compile(rf"^(?:local )?function {name}\([^)]*\)", re.MULTILINE)
-    (head,) = begin.findall(SOURCE)
-    fail = f" planted_{name} = planted_{name} + 1 if planted_{name} > {after} then error('planted') end"
-    return SOURCE.replace(head, f"planted_{name} = 0\n{head}{fail}", 1)
+def failing(name: str, after: int) -> Tap:
+    """A tap that fails at a point from the n-th time on."""
+    return Tap((name, after), include_usage=True, again_cluster="again", required=("team",))
 
 
 def asked(pieces: list[bytes], kind: str, path: str = "/v1/chat/completions") -> Exchange:
@@ -37,11 +32,11 @@ def asked(pieces: list[bytes], kind: str, path: str = "/v1/chat/completions") ->
     return cut(Exchange(request, 200, {"content-type": kind}, started_at=STARTED), pieces)
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in ENTRIES])
-@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
-def test_each_function_fails(name: str, after: int) -> None:
+@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 7, 20])
+def test_each_part_fails(name: str, after: int) -> None:
     """The request is whole, as it came or asking for usage; the answer is the provider's, less what is hidden."""
-    broken = Tap(failing(name, after))
+    broken = failing(name, after)
     dice = random.Random(after)
     document = b'{"id":"c1","choices":[{"message":{"content":"a"}}],"usage":{"total_tokens":5}}'
     bodies = (
@@ -66,8 +61,8 @@ def test_each_function_fails(name: str, after: int) -> None:
 
 def test_the_line_says_that_the_tap_failed() -> None:
     exchange = asked([b"{}"], "application/json", "/v1/chat/completions?key=hunter2")
-    for name in ("heard", "traced", "reduce"):
-        passed = Tap(failing(name, 0)).run(exchange)
+    for name in ("heard", "traced", "read"):
+        passed = failing(name, 0).run(exchange)
         assert passed.kept["x"] == "fault"
         assert passed.got == b"{}"
         seen = read_back(passed, exchange)

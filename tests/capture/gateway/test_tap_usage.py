@@ -111,13 +111,12 @@ def test_a_refusal_is_asked_again_and_remembered() -> None:
     headers = {":status": "200", "content-type": "text/event-stream"}
     passed = tap.run(refused, again=(headers, plain))
     assert passed.got == plain
-    again = passed.stream[b"again"]
-    assert again[b"cluster"] == b"again"
-    assert again[b"body"] == ASKED
-    sent = dict(again[b"headers"])
-    assert sent[b"authorization"] == b"Bearer k"
-    assert sent[b"x-tachograph-team"] == b"red"
-    assert sent[b"x-tachograph-again"] == b"1"
+    assert passed.again is not None
+    cluster, sent, body = passed.again
+    assert (cluster, body) == ("again", ASKED)
+    assert sent["authorization"] == "Bearer k"
+    assert sent["x-tachograph-team"] == "red"
+    assert sent["x-tachograph-again"] == "1"
     assert not read_back(passed, refused).is_call  # the second request has a line of its own
     assert tap.run(asked(plain)).sent == ASKED  # not asked there again
     other = asked(plain)
@@ -139,7 +138,7 @@ def test_other_failures_are_the_callers(asking: Tap, answer: bytes) -> None:
     passed, different = compared(asking, exchange)
     assert passed.got == answer
     assert different == []
-    assert passed.stream[b"again"] is None
+    assert passed.again is None
 
 
 def test_a_refusal_that_cannot_be_asked_again_is_seen_once() -> None:

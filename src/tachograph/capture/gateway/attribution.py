@@ -8,7 +8,6 @@ What it must never know: Envoy, a provider's answer.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -52,19 +51,15 @@ HEADERS = (_PORTKEY, "helicone-user-id")
 PREFIXES = (PREFIX, _PROPERTY, "helicone-session-", "x-litellm-")
 
 
-def patterns(word: str) -> tuple[str, ...]:
-    """Lua patterns, one of which is found in the headers that the tap kept where they say this word."""
+def sources(word: str) -> Iterator[tuple[str, str]]:
+    """(name, part) of the headers that say this word: whose value, as the log holds it, has that part."""
     spellings = [spelling for spelling, ours in _SPELLINGS.items() if ours == word]
-    theirs = [header for header, ours in _THEIRS.items() if ours == word]
-    named = [f"|{_literal(header)}=[^|]" for header in (HEADER_OF[word], *theirs)]
-    properties = [f"|{_literal(_PROPERTY + spelling.replace('_', '-'))}=[^|]" for spelling in spellings]
-    members = [f"|{_literal(_PORTKEY)}=[^|]*%%22{_literal(spelling)}%%22" for spelling in spellings]
-    baggage = [f"|baggage=[^|]*tachograph%.{_literal(spelling)}=" for spelling in spellings]
-    return (*named, *properties, *members, *baggage)
-
-
-def _literal(text: str) -> str:
-    return re.sub(r"([^\w])", r"%\1", text)
+    for header in (HEADER_OF[word], *(header for header, ours in _THEIRS.items() if ours == word)):
+        yield header, ""
+    for spelling in spellings:
+        yield _PROPERTY + spelling.replace("_", "-"), ""
+        yield _PORTKEY, f"%22{spelling}%22"
+        yield _BAGGAGE, f"tachograph.{spelling}="
 
 
 def attributed(headers: Mapping[str, str], members: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

@@ -46,10 +46,33 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tap:
-    """What records. source: the Lua of a variant. log_format: a line of the log, as Envoy's `json_format`."""
+    """What records. filter: of all listeners. route: what it is told for a variant. Both as Envoy's `typed_config`.
 
-    source: Callable[[Variant], str]
+    log_format: a line of the log, as Envoy's `json_format`.
+    """
+
+    filter: Json
+    route: Callable[[Variant], Json]
     log_format: Mapping[str, Any]
+
+
+def module_tap(module: str, lists: str, told: Callable[[Variant], str], log_format: Mapping[str, Any]) -> Tap:
+    """The tap that is a dynamic module of Envoy. module: its file. lists: what it reads by. told: for a variant."""
+    ours = TYPE + "envoy.extensions.filters.http.dynamic_modules.v3."
+    loaded = {"dynamic_module_config": {"module": {"local": {"filename": module}}, "do_not_close": True}}
+
+    def text(value: str) -> Json:
+        return {"@type": TYPE + "google.protobuf.StringValue", "value": value}
+
+    return Tap(
+        filter={"@type": ours + "DynamicModuleFilter", **loaded, "filter_name": TAP, "filter_config": text(lists)},
+        route=lambda variant: {
+            "@type": ours + "DynamicModuleFilterPerRoute",
+            **loaded,
+            "filter_config": text(told(variant)),
+        },
+        log_format=log_format,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +104,7 @@ def rendered(settings: GatewaySettings, place: Place, access: Access, tap: Tap, 
         routes=known,
         experiments={experiment.route: experiment for experiment in settings.experiments},
         idle_seconds=settings.idle_seconds,
-        tap=lambda variant: _tap_of(variant, tap),
+        tap=tap.route,
     )
     host, _, port = place.listen.rpartition(":")
     outer, inner = tables(table, asking(access, host, settings))
@@ -276,17 +299,7 @@ def _filters(tap: Tap, reach: Reach) -> list[Json]:
         for name, kind in _DECODERS.items()
     ]
     return [
-        {
-            "name": TAP,
-            "typed_config": {
-                "@type": TYPE + ours + "lua.v3.Lua",
-                "clear_route_cache": False,
-                "source_codes": {
-                    variant.name: {"inline_string": tap.source(variant)}
-                    for variant in (Variant(), Variant(include_usage=True))
-                },
-            },
-        },
+        {"name": TAP, "typed_config": tap.filter},
         _switched_off(PLACE, ours + "header_to_metadata.v3.Config"),
         _switched_off(HOST, ours + "set_filter_state.v3.Config"),
         _switched_off(
@@ -308,13 +321,6 @@ _OFF = {"default_value": False, "runtime_key": "tachograph.never"}
 def _switched_off(name: str, kind: str, config: Json | None = None) -> Json:
     """A filter that runs only where a route has something for it."""
     return {"name": name, "disabled": True, "typed_config": {"@type": TYPE + kind, **(config or {})}}
-
-
-def _tap_of(variant: Variant, tap: Tap) -> Json:
-    per_route = {"@type": TYPE + "envoy.extensions.filters.http.lua.v3.LuaPerRoute"}
-    if variant.shared:
-        return {**per_route, "name": variant.name}
-    return {**per_route, "source_code": {"inline_string": tap.source(variant)}}
 
 
 def _log(place: Place, tap: Tap) -> Json:

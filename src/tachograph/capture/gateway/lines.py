@@ -39,7 +39,7 @@ LOG_FORMAT: Mapping[str, str] = {
     "r": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%",
     "e": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "y": "%DURATION%",
-    "m": "%DYNAMIC_METADATA(tachograph)%",
+    "m": "%DYNAMIC_METADATA(tachograph:m)%",
 }
 OPENING = b'{"a":"tachograph 1",'
 LINE_BYTES_MAX = 4 * 1024 * 1024
@@ -106,13 +106,20 @@ def read(line: bytes, tables: Sequence[Table]) -> Seen | None:
 def seen(line: bytes, behind: Behind) -> Seen:
     """What a line says. Refused("malformed") in one line where it is none of ours, or is damaged."""
     told = _told(line)
-    kept = {} if told["m"] is None else told["m"]
     try:
-        if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
-            raise ValueError("`m` is not what the tap writes")
-        return _seen(line, told, kept, behind)
+        return _seen(line, told, _kept(told["m"]), behind)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _malformed(str(error)) from error
+
+
+def _kept(told: Any) -> dict[str, str]:
+    """What the tap kept: `<key>=<value>`, with ^ between."""
+    if isinstance(told, dict) and all(isinstance(value, str) for value in told.values()):
+        return told  # of a gateway of before, which may have written lines that nobody has read yet
+    if told is not None and not isinstance(told, str):
+        raise ValueError("`m` is not what the tap writes")
+    entries = (entry.partition("=") for entry in (told or "").split("^"))
+    return {key: value for key, _, value in entries}
 
 
 def _told(line: bytes) -> dict[str, Any]:
@@ -229,7 +236,7 @@ def _attribution(
     headers: Mapping[str, str], who: Mapping[str, str], members: Mapping[str, Any], arm_of: str
 ) -> dict[str, Any]:
     values, tags = attribution.attributed(who, members)
-    experiment, _, arm = arm_of.partition("|")
+    experiment, _, arm = map(unquote, arm_of.partition("|"))
     own = {"operation_id": _operation(headers), "experiment": experiment, "arm": arm, "tags": tags}
     return {**values, **{name: value for name, value in own.items() if value}}
 

@@ -39,16 +39,6 @@ class Variant:
     experiment: str = ""
     arm: str = ""
 
-    @property
-    def name(self) -> str:
-        """Of the variants that need no more than a name: routes of no experiment that require nothing."""
-        return "asking" if self.include_usage else "watching"
-
-    @property
-    def shared(self) -> bool:
-        """Whether many routes have it, so that one source serves them all."""
-        return not (self.required or self.model or self.arm)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:

@@ -134,11 +134,11 @@ def _outer(table: Table, row: Route, number: int) -> Iterator[Json]:
             },
         },
         "request_headers_to_add": [_header(HOP, "1")],
-        "typed_per_filter_config": {TAP: {"@type": _LUA, "disabled": True}},
+        "typed_per_filter_config": {TAP: _DISABLED},
     }
 
 
-_LUA = TYPE + "envoy.extensions.filters.http.lua.v3.LuaPerRoute"
+_DISABLED = {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
 
 
 def _rows(table: Table, row: Route, number: int, copied: bool) -> Iterator[Json]:
@@ -309,7 +309,7 @@ def _said(status: int, kind: str, text: str) -> Json:
 
 
 def _healthy(asking: Asking) -> Json:
-    off = {name: {"@type": _LUA, "disabled": True} for name in asking.gate}
+    off = dict.fromkeys(asking.gate, _DISABLED)
     answer = {"direct_response": {"status": 200, "body": {"inline_string": "ok\n"}}}
     return {"name": "health", "match": {"path": HEALTH_PATH}, **answer, "typed_per_filter_config": off}
 

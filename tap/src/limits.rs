@@ -1,0 +1,32 @@
+//! All limits of the tap: its memory is bounded, whatever the size of a body.
+
+pub const WORD_BYTES: usize = 257; // of a text that is kept, and one more to tell that it was longer
+pub const MESSAGE_BYTES: usize = 1024; // of an error's message, in which phrases are looked for
+pub const METADATA_BYTES: usize = 129;
+pub const NAME_BYTES: usize = 64;
+pub const PATH_BYTES: usize = 1024;
+pub const QUERY_BYTES: usize = 2048;
+pub const EVENT_NAME_BYTES: usize = 128;
+pub const HEADER_BYTES: usize = 512;
+pub const ATTRIBUTION_BYTES: usize = 2048;
+pub const BAGGAGE_BYTES: usize = 4096;
+pub const EVENT_BYTES: usize = 16 * 1024; // of one event, reduced
+pub const EVENT_BYTES_RESERVED: usize = 8 * 1024; // for its counts, where the rest was already too much
+pub const ITEMS: usize = 256; // of an array
+pub const TEXTS: usize = 64; // of the texts and numbers of an array
+pub const LENGTHS: usize = 4096; // of an array of which only the length matters
+pub const DEPTH: usize = 64;
+pub const EVENTS: usize = 256; // distinct ones of an answer
+pub const EVENTS_BYTES: usize = 64 * 1024;
+pub const STAMPS: usize = 20_000;
+pub const SEQUENCE_BYTES: usize = 200 * 1024;
+pub const PAYLOAD_BYTES: usize = 128 * 1024; // of an AWS frame
+pub const HELD_BYTES: usize = 64 * 1024; // of a line that may be the chunk that brings the usage
+pub const BUFFERED_BYTES: usize = 64 * 1024; // of a request that is looked at in one piece
+pub const ASK_BYTES: usize = 1024 * 1024; // of a request that is changed
+pub const FORM_FIELDS: usize = 16;
+pub const FORM_VALUE_BYTES: usize = 256;
+pub const REFUSAL_BYTES: usize = 64 * 1024;
+pub const REFUSALS: usize = 1024; // that are remembered
+pub const WAITING_BYTES: usize = 16 * 1024 * 1024; // of requests that may have to be sent again
+pub const AGAIN_MILLISECONDS: u64 = 600_000;
