@@ -20,6 +20,8 @@ pub struct Heard {
     pub who: Vec<u8>,
     pub strip: Vec<Vec<u8>>,
     pub path: Vec<u8>,
+    pub method: Vec<u8>,
+    pub id: Vec<u8>,
     pub kind: Vec<u8>,
     pub length: Option<usize>,
     pub traceparent: Option<Vec<u8>>,
@@ -38,7 +40,11 @@ pub fn heard<'a>(lists: &Lists, headers: impl Iterator<Item = (&'a [u8], &'a [u8
         }
         match name {
             b":path" => said.path = value.to_vec(),
-            b":method" => said.has_no_body |= value == b"GET" || value == b"HEAD",
+            b":method" => {
+                said.has_no_body |= value == b"GET" || value == b"HEAD";
+                said.method = value.to_vec();
+            }
+            b"x-request-id" => said.id = value.to_vec(),
             b"upgrade" | b"content-encoding" => said.has_no_body = true,
             b"content-length" => said.length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
             b"content-type" => said.kind = value.to_vec(),

@@ -1,8 +1,8 @@
 //! One exchange as it passes: a request and its answer are read, what was seen is told when all is over.
 //!
 //! In: what Envoy's hooks say. Out: headers and bodies that go on; dynamic metadata `tachograph`, which the access log
-//! prints: `q` the request (trace, path, members of the body, headers), `a` who is asking, `v` the experiment, `h`
-//! headers of the answer, `e1`.. `s1` `p` its events (see `keeping`; `p` is what has begun and not ended), `x` what was
+//! prints: `q` the request (trace, path, members of the body, headers), `w` its method if that is not POST, `i` its id,
+//! `a` who is asking, `v` the experiment, `h` headers of the answer, `e1`.. `s1` `p` its events (see `keeping`; `p` is what has begun and not ended), `x` what was
 //! cut, `g` that the answer is of a second request.
 
 use crate::abi::{Bytes, Headers, GO_ON, WAIT};
@@ -400,6 +400,10 @@ impl<'a> Filter<'a> {
         }
         let question = self.question(exchange);
         tell(&mut told, "q", &question);
+        if self.said.method != b"POST" {
+            tell_text(&mut told, "w", &self.said.method);
+        }
+        tell_text(&mut told, "i", &self.said.id);
         tell(&mut told, "a", self.said.who.get(1..).unwrap_or(b""));
         tell(&mut told, "v", &self.arm);
         tell(&mut told, "h", &self.answered);
@@ -454,6 +458,12 @@ fn tell(told: &mut Vec<u8>, key: &str, value: &[u8]) {
     told.extend_from_slice(key.as_bytes());
     told.push(b'=');
     told.extend_from_slice(value);
+}
+
+fn tell_text(told: &mut Vec<u8>, key: &str, text: &[u8]) {
+    let mut value = Vec::with_capacity(text.len());
+    safe(&mut value, &text[..text.len().min(HEADER_BYTES)]);
+    tell(told, key, &value);
 }
 
 fn is_opaque(kind: &[u8], status: u32) -> bool {

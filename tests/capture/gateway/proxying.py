@@ -60,7 +60,7 @@ def scripted(source: Callable[[Variant], str] = marking, log_format: Mapping[str
     return envoy.Tap(
         filter={"@type": lua},
         route=lambda variant: {"@type": lua + "PerRoute", "source_code": {"inline_string": source(variant)}},
-        log_format=log_format,
+        log_format={"json_format": dict(log_format)},
     )
 
 

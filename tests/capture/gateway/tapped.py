@@ -23,7 +23,7 @@ from tachograph.wire import End, Exchange
 
 ROOT = Path(__file__).parents[3]
 STARTED_US = 1_790_000_000_000_000
-_FLAGS = {End.COMPLETE: None, End.CLIENT_GONE: "DC", End.TIMEOUT: "UT", End.NETWORK: "UPE", End.PROTOCOL: "DPE"}
+_FLAGS = {End.COMPLETE: "-", End.CLIENT_GONE: "DC", End.TIMEOUT: "UT", End.NETWORK: "UPE", End.PROTOCOL: "DPE"}
 
 
 class _Buffer(ctypes.Structure):
@@ -105,16 +105,15 @@ class Tap:
         ]
         sent, got, noted, request_headers, second = _read(self._passed(b"".join(told)))
         line = {
-            **dict.fromkeys(lines.LOG_FORMAT),
+            "A": f"{STARTED_US}.1",
+            **dict.fromkeys(lines.LOG_FORMAT, "-"),
             "a": lines.LOG_FORMAT["a"],
-            "t": str(STARTED_US),
             "n": "route",
-            "w": request.method,
             "u": "127.0.0.1:1",
-            "s": exchange.status,
+            "s": str(exchange.status),
             "f": _FLAGS[exchange.end],
-            "r": (exchange.headers_us or 1) if exchange.status is not None else None,
-            "e": exchange.end_us,
+            "r": str(exchange.headers_us or 1) if exchange.status is not None else "-",
+            "e": "-" if exchange.end_us is None else str(exchange.end_us),
             "m": noted.decode(),
         }
         kept = {key: value for key, _, value in (entry.partition("=") for entry in noted.decode().split("^"))}

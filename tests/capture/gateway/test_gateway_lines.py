@@ -57,7 +57,14 @@ def test_a_line_says_all() -> None:
     assert (call.chunks, call.request_id) == (3, "req-1")
     assert (seen.trace_id, seen.span_id, seen.parent_span_id) == (KEPT["q"][:32], "b7ad6b7169203331", None)
     assert seen.is_call
-    assert line().startswith(lines.OPENING)
+
+
+def test_lines_of_before_say_the_same() -> None:
+    """An Envoy that was started before an update may write on, and nobody may have read what it wrote."""
+    numbers = {name: "-" if value is None else str(value) for name, value in LINE.items() if name in lines.LOG_FORMAT}
+    kept = "^".join(f"{key}={value}" for key, value in {**KEPT, "i": "own", "w": "PUT"}.items())
+    now = {"A": f"{STARTED_US}.7", **numbers, "a": "tachograph 2", "m": kept}
+    assert lines.seen(json.dumps(now).encode(), behind) == lines.seen(line(w="PUT"), behind)
 
 
 @pytest.mark.parametrize(

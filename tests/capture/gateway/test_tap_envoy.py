@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from recorded import Recording
 import tachograph
 from tachograph import wire
 from tachograph.call import Call
+from tachograph.capture.words import WORD_CHARS_MAX
 from tachograph.testing.provider import Provider
 
 PLAIN = [b'{"id":"c%d","choices":[{"index":0,"delta":{"content":"a"}}]}' % at for at in range(3)]
@@ -181,3 +183,17 @@ def test_a_prompt_of_20_megabytes_goes_through(proxy: Recording) -> None:
     (call,) = proxy.calls()
     assert (call.request_model, call.max_output_tokens) == ("new", 9)
     assert len(proxy.log.read_bytes().splitlines()[-1]) < 2_000
+
+
+@pytest.mark.parametrize("name", ['","z":"', 'a"b', "a\\", "a^q=x^x=fault", "\u00e9", "x" * 600])
+def test_what_a_client_writes_ends_no_text_of_the_line(proxy: Recording, name: str) -> None:
+    """The line is JSON without anybody who would escape it: what is not the gateway's own comes from the tap alone."""
+    headers = {"x-request-id": name, "user-agent": name, "x-tachograph-team": name}
+    path = "/counting/v1/chat/completions?model=" + quote(name)
+    assert proxy.ask(path, asked(model=name), headers=headers).status == 200
+    (seen,) = proxy.seen()
+    written = name.encode("latin-1")[:512].decode("utf-8", "replace")
+    assert (seen.request_id, seen.exchange.request.method) == (written, "POST")
+    assert (seen.exchange.request.members or {})["model"] == name[:256]
+    assert seen.attribution["team"] == written[:WORD_CHARS_MAX]
+    assert seen.cuts == ()

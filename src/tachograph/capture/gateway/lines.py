@@ -22,26 +22,21 @@ from tachograph.capture.gateway.reframing import framing
 from tachograph.flow import Refused
 from tachograph.wire.exchange import End, Exchange, Request
 
-# What Envoy writes, by its own operators. No query, no key, no header but those that the tap kept.
-# Of the first member, by name, each line can be told.
+# What Envoy writes, by its own operators. No query, no key, no header but those that the tap kept: what a client wrote
+# is in `m` alone, where the tap has spelled out what could end a text. When it began is in the line's seal.
 LOG_FORMAT: Mapping[str, str] = {
-    "a": "tachograph 1",
-    "t": "%START_TIME(%s%6f)%",
-    "i": "%REQ(X-REQUEST-ID)%",
+    "a": "tachograph 2",
     "n": "%ROUTE_NAME%",
     "c": "%UPSTREAM_CLUSTER%",
     "u": "%UPSTREAM_HOST%",
-    "w": "%REQ(:METHOD)%",
     "s": "%RESPONSE_CODE%",
     "f": "%RESPONSE_FLAGS%",
-    "d": "%RESPONSE_CODE_DETAILS%",
     "k": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "r": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%",
     "e": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "y": "%DURATION%",
     "m": "%DYNAMIC_METADATA(tachograph:m)%",
 }
-OPENING = b'{"a":"tachograph 1",'
 LINE_BYTES_MAX = 4 * 1024 * 1024
 EVENTS_MAX = 200_000
 _ABSENT = (None, "-", "")
@@ -114,11 +109,13 @@ def seen(line: bytes, behind: Behind) -> Seen:
 
 def _kept(told: Any) -> dict[str, str]:
     """What the tap kept: `<key>=<value>`, with ^ between."""
+    if told in _ABSENT:
+        return {}
     if isinstance(told, dict) and all(isinstance(value, str) for value in told.values()):
         return told  # of a gateway of before, which may have written lines that nobody has read yet
-    if told is not None and not isinstance(told, str):
+    if not isinstance(told, str):
         raise ValueError("`m` is not what the tap writes")
-    entries = (entry.partition("=") for entry in (told or "").split("^"))
+    entries = (entry.partition("=") for entry in told.split("^"))
     return {key: value for key, _, value in entries}
 
 
@@ -129,7 +126,7 @@ def _told(line: bytes) -> dict[str, Any]:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise _malformed(str(error)) from error
-    if not isinstance(value, dict) or "t" not in value or "m" not in value:
+    if not isinstance(value, dict) or "m" not in value or not ({"A", "t"} & value.keys()):
         raise _malformed("no line of the gateway's log")
     return value
 
@@ -142,7 +139,10 @@ def _seen(line: bytes, told: dict[str, Any], kept: dict[str, str], behind: Behin
     route, cluster = _word(told.get("n")), _word(told.get("c"))
     trace_of, place, reduced, told_headers = [*kept.get("q", "").split("|", 3), "", "", ""][:4]
     path, _, query = unquote(place).partition("?")
-    started_us = int(_word(told["t"]))
+    # Lines of version 1 say what version 2 leaves to the seal and to the tap.
+    started_us = int(_word(told.get("t")) or _word(told.get("A")).partition(".")[0])
+    request_id = _word(told.get("i")) or unquote(kept.get("i", ""))
+    method = _word(told.get("w")) or unquote(kept.get("w", "")) or "POST"
     found = behind(route, path, cluster) if route else None
     url, provider = found or (path, None)
     headers = _headers(told_headers)
@@ -150,10 +150,10 @@ def _seen(line: bytes, told: dict[str, Any], kept: dict[str, str], behind: Behin
     flags = set(_word(told.get("f")).replace("-", "").split(",")) - {""}
     cuts = tuple(kept.get("x", "").split())
     trace, span, parent = _trace(trace_of) or _derived(line)
-    answer = _answer(told, kept, started_us)
+    answer = _answer(told, kept, started_us, request_id)
     return Seen(
         exchange=Exchange(
-            Request(f"{url}?{query}" if query else url, _word(told.get("w")) or "POST", headers, b"", members),
+            Request(f"{url}?{query}" if query else url, method, headers, b"", members),
             provider=provider,
             started_at=datetime.fromtimestamp(0, UTC) + timedelta(microseconds=started_us),
             end_us=_end_us(told, answer.get("chunks", ())),
@@ -166,7 +166,7 @@ def _seen(line: bytes, told: dict[str, Any], kept: dict[str, str], behind: Behin
         trace_id=trace,
         span_id=span,
         parent_span_id=parent,
-        request_id=_word(told.get("i")) or None,
+        request_id=request_id or None,
         attribution=_attribution(headers, _headers(kept.get("a", "")), members, kept.get("v", "")),
         attempts=max(1, _number(told.get("k")) or 1),
         cuts=cuts,
@@ -273,12 +273,12 @@ def _end_us(told: Mapping[str, Any], chunks: Sequence[tuple[int | None, bytes]])
     return max(rough * 1000, _number(told.get("r")) or 0, min(latest_us, rough * 1000 + 999))
 
 
-def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int) -> dict[str, Any]:
+def _answer(told: Mapping[str, Any], kept: Mapping[str, str], started_us: int, request_id: str) -> dict[str, Any]:
     """Status, headers and chunks of the provider's answer; nothing of an answer of Envoy's own."""
     if not _answered(told):
         return {}
     headers = _headers(kept.get("h") or kept.get("p", "").partition("^")[2])
-    if headers.get("x-request-id") == _word(told.get("i")):
+    if headers.get("x-request-id") == request_id:
         headers.pop("x-request-id", None)  # ours, which the answer bears where the provider gave none
     chunks = list(_chunks(kept, started_us))
     if not chunks and headers.get("content-encoding", "identity") != "identity":
