@@ -12,7 +12,7 @@ from tachograph.store import open_store
 from tachograph.store.engine import Engine
 from tachograph.store.errors import StoreError
 from tachograph.store.migration import Migration, Placement, applied, migrate, missing_columns, shipped, statements
-from tachograph.store.rollups import CELLS, ROLLUPS, columns, filling, folding, grouping
+from tachograph.store.rollups import CELLS, NARROW, ROLLUPS, columns, filling, folding, grouping
 from tachograph.store.schema import column_definition
 
 
@@ -31,7 +31,7 @@ def test_the_migrations_hold_what_the_definitions_render() -> None:
         assert column_definition(column) in texts, column.name
     for rollup in (*ROLLUPS, CELLS):
         assert filling(rollup) in texts and f"\n{grouping(rollup)};" in texts
-    for rollup in ROLLUPS:
+    for rollup in (*ROLLUPS, NARROW):
         assert f"{folding(rollup)};" in texts
 
 

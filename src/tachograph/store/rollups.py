@@ -51,8 +51,10 @@ ROLLUPS = (
     Rollup("day", "calls_day", 86400, SAME_EVERYWHERE + CHARGEBACK + VERSIONS),
 )
 
-# What an insert is summed to before it reaches the three: their sums are made once, not three times. No table keeps it.
+# What an insert is summed to before it reaches the three: their sums are made once, not three times. Minute and hour do
+# not tell who is charged: they are made of far fewer cells, which are summed once too. No table keeps either.
 CELLS = Rollup("cell", "calls_cells", 60, SAME_EVERYWHERE + CHARGEBACK + VERSIONS)
+NARROW = Rollup("narrow cell", "calls_cells_narrow", 60, SAME_EVERYWHERE + VERSIONS)
 
 _TOKENS = (*INPUT_PARTS, *OUTPUT_PARTS, *MODALITY_PARTS, "input_tokens", "output_tokens", "total_tokens")
 
@@ -126,17 +128,19 @@ def grouping(rollup: Rollup) -> str:
 
 
 def folding(rollup: Rollup) -> str:
-    """The whole SELECT that makes cells of `rollup` from those of CELLS. Of as many dimensions they are taken as they
-    stand: a batch is of a minute or two, to sum those for the day would cost more than it saves.
+    """The whole SELECT that makes cells of `rollup` from those of CELLS, or from NARROW ones where they tell enough. Of
+    as many dimensions as CELLS they are taken as they stand: a batch is of a minute or two, to sum those for the day
+    would cost more than it saves.
     """
     same = rollup.dimensions == CELLS.dimensions
+    made_of = NARROW if rollup is not NARROW and set(rollup.dimensions) <= set(NARROW.dimensions) else CELLS
     start = f"toDateTime(intDiv(toUnixTimestamp(cells.time), {rollup.grain_seconds}) * {rollup.grain_seconds}, 'UTC')"
     made = [f"{start} AS time", *(f"cells.{name} AS {name}" for name in rollup.dimensions)]
     made += [
         f"cells.{name} AS {name}" if same else f"{_summed(kind)}(cells.{name}) AS {name}"
         for name, (kind, _) in SUMS.items()
     ]
-    folded = "SELECT\n    " + ",\n    ".join(made) + "\nFROM tachograph.calls_cells AS cells"
+    folded = "SELECT\n    " + ",\n    ".join(made) + f"\nFROM tachograph.{made_of.table} AS cells"
     return folded if same else f"{folded}\n{grouping(rollup)}"
 
 
