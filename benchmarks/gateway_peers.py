@@ -139,6 +139,13 @@ def aiohttp(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Be
     return _started("aiohttp", command, folder, {"PYTHONPATH": str(peers.ROOT)}, port)
 
 
+def aiohttp_recording(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
+    """The same proxy, whose process records the same Calls by the SDK."""
+    port, file = free_port(), str(folder / "calls.jsonl")
+    command = [sys.executable, "-m", "benchmarks.peers.aiohttp_proxy", str(port), f"http://127.0.0.1:{upstream}", file]
+    return _started("aiohttp, recording", command, folder, {"PYTHONPATH": str(peers.ROOT)}, port)
+
+
 def litellm(folder: Path, upstream: int) -> contextlib.AbstractContextManager[Between]:
     """The LiteLLM proxy with one model and no database, as its documentation starts it."""
     python, port = peers.installed("gateway-litellm"), free_port()
@@ -205,6 +212,7 @@ STARTS: dict[str, Start] = {
     "tachograph": tachograph,
     "envoy": plain_envoy,
     "aiohttp": aiohttp,
+    "aiohttp-recording": aiohttp_recording,
     "portkey": portkey,
     "litellm": litellm,
 }

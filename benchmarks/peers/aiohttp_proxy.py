@@ -1,6 +1,8 @@
 """What one would write first: a proxy in aiohttp that hands everything on, piece by piece, and records nothing.
 
-python -m benchmarks.peers.aiohttp_proxy PORT UPSTREAM
+python -m benchmarks.peers.aiohttp_proxy PORT UPSTREAM [FILE]
+
+With a file it does what the gateway does: the SDK, in its process, records each exchange there.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ import sys
 
 import aiohttp
 from aiohttp import web
+
+import tachograph
 
 HOP = frozenset(("host", "connection", "transfer-encoding", "content-length", "keep-alive"))
 UPSTREAM = web.AppKey("upstream", str)
@@ -40,4 +44,6 @@ async def made() -> web.Application:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        tachograph.instrument(file=sys.argv[3])
     web.run_app(made(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

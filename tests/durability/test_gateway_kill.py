@@ -60,7 +60,8 @@ class _Run:
             "TACHOGRAPH_GATEWAY_LOG_BYTES_MAX": str(LOG_BYTES_MAX),
         }
         self.up = Up(str(self.store), gateway=f"127.0.0.1:{port}", more=more, log=folder / "log")
-        self.askers = Askers(port, seed)
+        # As fast as they can they ask for more than two busy cores read meanwhile, and the end waits for the rest.
+        self.askers = Askers(port, seed, pause_seconds=0.01)
         self.witness = Witness(self.gateway, folder / "witness")
         self.envoy_kills: list[float] = []
         self.hits: Counter[str] = Counter()
