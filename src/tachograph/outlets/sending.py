@@ -115,16 +115,21 @@ class Sender:
         """offered = sent + dropped + waiting + spilled, whenever nothing moves. dropped: by reason. adopted: those of
         the offered that a process which is gone left on disk.
         """
-        dropped = {"queue_full": self._overflowed.read(), "closed": self._late.read(), **self._dropped}
         return {
             "offered": self._offered.read() + self._adopted + self._unfolded,
             "adopted": self._adopted,
             "sent": self._sent,
-            "dropped": {reason: count for reason, count in dropped.items() if count},
+            "dropped": self._drops,
             "waiting": len(self._queue) + len(self._hand),
             "spilled": self._spill.calls if self._spill else 0,
             "retried": self._retried,
         }
+
+    @property
+    def _drops(self) -> dict[str, int]:
+        """How many were dropped, by reason."""
+        dropped = {"queue_full": self._overflowed.read(), "closed": self._late.read(), **self._dropped}
+        return {reason: count for reason, count in dropped.items() if count}
 
     def flush(self, seconds: float) -> bool:
         """Whether all that was offered has left, after so long at most. What lies on disk has not."""
@@ -209,6 +214,8 @@ class Sender:
 
     def _take(self) -> bool:
         """A batch off the queue into the hand."""
+        if not self._queue:
+            return False
         self._token = secrets.token_hex(8)
         while len(self._hand) < self._batch_calls_max:
             try:
@@ -328,7 +335,7 @@ class Sender:
             logging.getLogger("tachograph").warning(
                 "outlet %s is away, %d calls wait: %s", self.name, waiting, self._why
             )
-        counts = self.counts["dropped"]
+        counts = self._drops
         total = sum(counts.values())
         if total == self._told or self._clock() < self._told_at + TELL_SECONDS:
             return
