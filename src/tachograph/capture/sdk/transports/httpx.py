@@ -98,7 +98,7 @@ def _of_package(body: type, kind: type) -> Any:
 
 
 def _begin(observer: Observer, name: str, request: Any) -> Watch | None:
-    headers = functools.partial(_lowered, request.headers.raw)  # a list of its own: the caller may change the headers
+    headers = functools.partial(_lowered, _items(request.headers))
     content = getattr(request, "_content", None)
     if type(content) is bytes and content:
         return observer.begin(name, request.method, _url(request.url), headers, content)
@@ -139,25 +139,31 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
-def _lowered(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _items(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
+    """(name as written, in lower case, value) of each: a list of its own, for the caller may change the headers."""
+    kept = getattr(headers, "_list", None)  # `raw` makes them anew
+    return list(kept) if type(kept) is list else [(name, name.lower(), value) for name, value in headers.raw]
+
+
+def _lowered(items: list[tuple[bytes, bytes, bytes]]) -> dict[str, str]:
     """Of a request: what is read of its headers."""
-    return {name: raw[at][1].decode("latin-1") for name, at in _places(tuple([name for name, _ in raw]))}
+    return {name: items[at][2].decode("latin-1") for name, at in _places(tuple([name for _, name, _ in items]))}
 
 
 @functools.lru_cache(maxsize=256)  # a client sends the same headers, time and again
 def _places(names: tuple[bytes, ...]) -> list[tuple[str, int]]:
-    """Which of these headers are read, by their name in lower case, and where they are."""
-    return [(lower, at) for at, name in enumerate(names) if (lower := _lower(name)) in ASKED_HEADERS]
+    """Which of these headers are read, and where they are."""
+    return [(word, at) for at, name in enumerate(names) if (word := _word(name)) in ASKED_HEADERS]
 
 
 def _lowered_headers(headers: Any) -> dict[str, str]:
     """Of an answer: nobody changes them, so they are looked at when they are needed."""
-    return {_lower(name): value.decode("latin-1") for name, value in headers.raw}
+    return {_word(name): value.decode("latin-1") for _, name, value in _items(headers)}
 
 
 @functools.lru_cache(maxsize=1024)  # a process sees few names of headers, and often
-def _lower(name: bytes) -> str:
-    return name.decode("latin-1").lower()
+def _word(name: bytes) -> str:
+    return name.decode("latin-1")
 
 
 def _sent(package: ModuleType, request: Any, watch: Watch) -> Any:
