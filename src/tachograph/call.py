@@ -18,7 +18,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -114,6 +114,7 @@ def _f(kind: Kind, meaning: str, *, required: bool = False, dimension: bool = Fa
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 NO_ID = "0" * 32
 
 
@@ -253,9 +254,7 @@ def _columns() -> tuple[Column, ...]:
 COLUMNS: tuple[Column, ...] = _columns()
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 
-_ITL_PER_DOUBLING = (
-    4  # Prometheus native-histogram schema 2: neighbours differ by 2^(1/4), at most 9 % off in the middle
-)
+_ITL_PER_DOUBLING = 4  # Prometheus native-histogram schema 2: neighbours differ by 2^(1/4), the middle is 9 % off
 ITL_BUCKETS = 81  # up to 2^20 ms, about 17 minutes; longer gaps fall in the last
 
 
@@ -271,11 +270,12 @@ def derive_id(started_at: datetime, seed: bytes) -> str:
     same call always has the same id. The time part keeps ids in the order of `started_at`.
     """
     since = started_at - EPOCH
-    ms = max(0, (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000) & ((1 << 48) - 1)
+    ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     free = int.from_bytes(hashlib.sha256(seed).digest()[:10], "big")
-    return f"{ms:012x}{free & _FREE_BITS | _VERSION_7:020x}"
+    return f"{ms & _MS_BITS if ms > 0 else 0:012x}{free & _FREE_BITS | _VERSION_7:020x}"
 
 
+_MS_BITS = (1 << 48) - 1
 _FREE_BITS = 0x0FFF_3FFF_FFFF_FFFF_FFFF
 _VERSION_7 = 0x7000_8000_0000_0000_0000  # with the variant's two bits
 

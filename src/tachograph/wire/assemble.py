@@ -93,7 +93,9 @@ def _fill(call: Call, found: Found, form: Format, started_at: datetime | None) -
     tool_calls = found.tool_calls if found.tool_calls is not None else (len(found.tool_ids) or None)
     if tool_calls is None and found.finish_reason is not None:
         tool_calls = 0
-    call.tool_calls = None if tool_calls is None else min(tool_calls, TOOL_CALLS_MAX)
+    if tool_calls is not None and tool_calls > TOOL_CALLS_MAX:
+        tool_calls = TOOL_CALLS_MAX
+    call.tool_calls = tool_calls
     _usage(call, found, form)
     if found.price_context:
         call.price_context = dict(found.price_context)
@@ -166,10 +168,10 @@ def _latency(call: Call, timing: Timing, headers_us: int | None, at_us: int | No
         if at_us < 0:
             call.flag("clock_skew")
         else:
-            call.duration_ms = round(at_us / 1000, 3)
+            call.duration_ms = at_us / 1000
     if headers_us is not None:
         if _is_first(headers_us, timing.first_content_us, at_us):
-            call.headers_ms = round(headers_us / 1000, 3)
+            call.headers_ms = headers_us / 1000
         else:
             call.flag("clock_skew")
     if timing.clock_skew:
@@ -180,7 +182,7 @@ def _latency(call: Call, timing: Timing, headers_us: int | None, at_us: int | No
     if timing.buffered:
         call.flag("buffered_stream")
     if timing.first_content_us is not None and timing.first_content_us >= 0:
-        call.ttft_ms = round(timing.first_content_us / 1000, 3)
+        call.ttft_ms = timing.first_content_us / 1000
     call.itl_mean_ms, call.itl_p99_ms, call.itl_max_ms = timing.mean_ms(), timing.p99_ms(), timing.max_ms()
     call.itl_buckets = timing.buckets()
     if call.duration_ms is not None and call.ttft_ms is not None and (call.output_tokens or 0) > 1:
@@ -219,9 +221,9 @@ def _outcome(call: Call, found: Found, end: End, *, cut: bool) -> None:
 def _attempt(headers: Mapping[str, str]) -> int:
     """Retries that the client libraries count themselves: Stainless (openai, anthropic, ...), AWS."""
     for name, read, offset in _ATTEMPTS:
-        text = read(headers[name]) if name in headers else None
-        if text is not None and text.isdigit() and len(text) < 5:
-            return max(0, int(text) - offset)
+        if name in headers and (text := read(headers[name])) and text.isdigit() and len(text) < 5:
+            attempt = int(text) - offset
+            return attempt if attempt > 0 else 0
     return 0
 
 

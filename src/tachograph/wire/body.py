@@ -192,7 +192,7 @@ class Body:
         """Choose the framing by a prefix of the body without blanks before it; whether it was long enough to tell."""
         kind, first = self._kind, head[:1]
         if first in (b"{", b"["):
-            listed = _LINES.search(kind) is not None or (first == b"{" and "event-stream" in kind)
+            listed = _listed(kind) or (first == b"{" and "event-stream" in kind)
             if listed and not self._failed:
                 self._framing, self._guessed = Values(), "event-stream" in kind
             elif not self._failed and first == b"[" and self._array:
@@ -211,7 +211,7 @@ class Body:
         elif not whole and _SSE_BEGUN.fullmatch(head):
             return False
         else:
-            self._framing = Values() if _LINES.search(kind) else Document()
+            self._framing = Values() if _listed(kind) else Document()
         return True
 
     def _say(self, events: list[tuple[str, Any]]) -> None:
@@ -236,7 +236,12 @@ def _nothing(*_: object) -> None:
     """Nothing is fed after the end."""
 
 
-_LINES = re.compile(r"ndjson|jsonl|stream\+json|json-seq")
+def _listed(kind: str) -> bool:
+    """Whether the content type says that the body is a list of documents."""
+    return any(map(kind.__contains__, _LINES))
+
+
+_LINES = ("ndjson", "jsonl", "stream+json", "json-seq")
 _STREAMS = re.compile(r"event-?stream|ndjson|jsonl|stream\+json")
 _SSE_HEAD = re.compile(rb"(data|event|id|retry)?:")
 _SSE_BEGUN = re.compile(rb"d(at?)?|data|e(v(en?)?)?|event|i|id|r(e(tr?)?)?|retry")

@@ -34,13 +34,20 @@ class Asked(NamedTuple):
 def asked(request: Request, members: Mapping[str, Any]) -> Asked:
     """The view of a request; a URL that cannot be parsed is an empty one."""
     url = request.url
-    if len(url) > URL_CHARS_KEPT_MAX or _UNUSUAL.search(url):
+    address, _, query = url.partition("?")  # a query may hold a key, which is not to be kept
+    known = _known_address(address) if len(url) <= URL_CHARS_KEPT_MAX else None
+    if known is None or (query and _UNUSUAL.search(query)):
         host, path, query = _address(url) or ("", "", "")
-    else:  # a query may hold a key, which is not to be kept
-        address, _, query = url.partition("?")
-        known = _known_address(address)
-        host, path, query = (known[0], known[1], query) if known else ("", "", "")
+    else:
+        host, path = known
     return Asked(host, path, query, request.method, request.headers, members)
+
+
+@functools.lru_cache(maxsize=1024)  # a process asks few addresses, and often
+def _known_address(address: str) -> tuple[str, str] | None:
+    """(host, path) where nothing of the address says how to read what follows it."""
+    parts = None if _UNUSUAL.search(address) else _address(address)
+    return parts and parts[:2]
 
 
 def _address(url: str) -> tuple[str, str, str] | None:
@@ -54,7 +61,6 @@ def _address(url: str) -> tuple[str, str, str] | None:
     return host, path if path == "/" else path.rstrip("/"), parts.query
 
 
-_known_address = functools.lru_cache(maxsize=1024)(_address)  # a process asks few addresses, and often
 _UNUSUAL = re.compile(r"[#\x00-\x20]")
 
 

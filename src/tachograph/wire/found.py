@@ -112,6 +112,8 @@ def count(value: Any) -> int | None:
     if type(value) is int:  # nearly always; a bool is of another type
         return value if 0 <= value <= COUNT_MAX else None
     if isinstance(value, str):
+        if len(value) < 16 and value.isdecimal():  # what nearly all headers hold
+            return count(int(value))
         try:
             value = float(value)
         except ValueError:

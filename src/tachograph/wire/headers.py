@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tachograph.wire import marks
 from tachograph.wire.format import Asked
 from tachograph.wire.found import Found, count, name, number
-from tachograph.wire.limits import read_limits
+from tachograph.wire.limits import read_limits, stating
 
 REQUEST_IDS = (
     "x-request-id",
@@ -70,7 +70,7 @@ def read_headers(found: Found, headers: Mapping[str, str], asked: Asked) -> None
         known = {header: value for header in there.counts if (value := count(headers[header])) is not None}
         if known:
             found.usage_copies["headers"] = known
-    read_limits(found, headers, names)
+    read_limits(found, headers, there.limits)
     if found.request_id is None:
         found.request_id = _word(headers, there.request_ids)
     found.server_ms = _first(headers, there.server_times) if found.server_ms is None else found.server_ms
@@ -99,6 +99,7 @@ class _There:
     server_times: tuple[tuple[str, float], ...]
     queue_times: tuple[tuple[str, float], ...]
     tiers: tuple[str, ...]
+    limits: tuple[str, ...]
     route: bool
 
 
@@ -111,6 +112,7 @@ def _there(names: tuple[str, ...]) -> _There:
         server_times=tuple(time for time in SERVER_TIMES if time[0] in names),
         queue_times=tuple(time for time in QUEUE_TIMES if time[0] in names),
         tiers=tuple(header for header in TIERS if header in names),
+        limits=stating(names),
         route="x-ms-served-model" in names or "x-ms-is-spilled-over" in names,
     )
 
@@ -140,5 +142,6 @@ def _first(headers: Mapping[str, str], candidates: tuple[tuple[str, float], ...]
     for header, factor in candidates:
         value = number(headers[header]) if header in headers else None
         if value is not None and value >= 0:
-            return round(value * factor, 3)
+            found = value * factor
+            return found if found.is_integer() else round(found, 3)
     return None

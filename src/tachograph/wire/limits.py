@@ -8,7 +8,6 @@ What it must never know: bodies, prices, a clock.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -55,10 +54,10 @@ _PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
 
 
-def read_limits(found: Found, headers: Mapping[str, str], names: tuple[str, ...]) -> None:
-    """Write what the headers say about limits into `found.limits`, under the names of Call. names: of the headers."""
+def read_limits(found: Found, headers: Mapping[str, str], there: tuple[str, ...]) -> None:
+    """Write what the headers say about limits into `found.limits`, under the names of Call. there: see `stating`."""
     known: set[str] = set()
-    for header in _stating(names):
+    for header in there:
         field, resets = _FIELDS[header]
         if field in known:
             continue
@@ -74,8 +73,7 @@ def read_limits(found: Found, headers: Mapping[str, str], names: tuple[str, ...]
             found.limits["retry_after_ms"] = retry
 
 
-@functools.lru_cache(maxsize=256)  # a server answers with the same headers, time and again
-def _stating(names: tuple[str, ...]) -> tuple[str, ...]:
+def stating(names: tuple[str, ...]) -> tuple[str, ...]:
     """Which of these headers say something about limits, the first word on each first."""
     return tuple(sorted((header for header in names if header in _FIELDS), key=_RANKS.__getitem__))
 

@@ -30,9 +30,7 @@ HEADERS: tuple[tuple[str, str, str], ...] = (
     ("x-compute-characters", "", "tgi"),
 )
 # Members without which no body bears a mark.
-_MARKING = frozenset(
-    ("x_groq", "timings", "time_info", "usage", "provider", "system_fingerprint", "kv_transfer_params")
-)
+_MARKING = frozenset(("x_groq", "timings", "time_info", "provider", "system_fingerprint", "kv_transfer_params"))
 _FINGERPRINTS = (("fp_ollama", "ollama"), ("vllm-", "vllm"))
 
 
@@ -48,9 +46,15 @@ def by_headers(found: Found, headers: Mapping[str, str], known: Sequence[tuple[s
 
 def by_body(found: Found, body: dict[str, Any]) -> None:
     """Name the provider that writes such members into a chat or text completion."""
-    if found.provider != UNKNOWN or (_MARKING.isdisjoint(body) and body.get("object") != "chat.completion.done"):
+    if found.provider != UNKNOWN:
         return
-    found.provider = _writer(body) or UNKNOWN
+    marked = not _MARKING.isdisjoint(body) or body.get("object") == "chat.completion.done"
+    if marked or "usage" in body:
+        found.provider = (_writer(body) if marked else _counter(body)) or UNKNOWN
+
+
+def _counter(body: dict[str, Any]) -> str | None:
+    return "x_ai" if "cost_in_usd_ticks" in mapping(body["usage"]) else None
 
 
 def _writer(body: dict[str, Any]) -> str | None:
@@ -60,8 +64,8 @@ def _writer(body: dict[str, Any]) -> str | None:
         return "llama_cpp"
     if mapping(body.get("time_info")):
         return "cerebras"
-    if "cost_in_usd_ticks" in mapping(body.get("usage")):
-        return "x_ai"
+    if "usage" in body and (counter := _counter(body)):
+        return counter
     if body.get("object") == "chat.completion.done":
         return "perplexity"
     if name(body.get("provider")) and any(

@@ -31,6 +31,13 @@ _REASONING_MODEL = re.compile(
     re.IGNORECASE,
 )
 
+# Members of a request that say more than its model.
+_ASKED = frozenset(
+    (
+        *("max_completion_tokens", "max_output_tokens", "max_tokens", "temperature", "user", "safety_identifier"),
+        *("search_context_size", "web_search_options"),
+    )
+)
 # Members of a usage object that state money, or what is billed beside tokens.
 _BILLED = frozenset(
     (
@@ -65,8 +72,10 @@ def created(value: Any) -> datetime | None:
 def request_facts(found: Found, asked: Asked) -> None:
     """Model, limits, tier and user of a request in OpenAI's vocabulary. Azure's deployment is in the path."""
     members = asked.members
-    deployment = _AZURE_DEPLOYMENT.search(asked.path)
+    deployment = _AZURE_DEPLOYMENT.search(asked.path) if "/deployments/" in asked.path else None
     found.request_model = name(deployment.group(1)) if deployment else name(members.get("model"))
+    if _ASKED.isdisjoint(members):
+        return
     if found.max_output_tokens is None:
         found.max_output_tokens = first(members, "max_completion_tokens", "max_output_tokens", "max_tokens")
     found.temperature = number(members.get("temperature"))

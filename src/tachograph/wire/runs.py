@@ -13,6 +13,7 @@ import functools
 import re
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
+from operator import itemgetter
 
 # The inside of a JSON string that is not empty; what it is cut at can only be the quote that closes it.
 TEXT = r'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))++'
@@ -46,12 +47,13 @@ def run(data: bytes, at: int, start: bytes, gaps: Sequence[tuple[str, bytes]]) -
 
 def _insides(data: bytes, start: bytes, last: bytes) -> list[bytes]:
     """What stands between the first bytes of an event and its last, event by event, as far as they are alike."""
-    parts = data.split(last)
-    insides = [part[len(start) :] for part in parts[:-1]]
+    parts = data.split(last)[:-1]
+    inside = itemgetter(slice(len(start), None))
+    insides = list(map(inside, parts))
     if data.startswith(start + (last + start).join(insides) + last) and b"\n" not in b"".join(insides):
         return insides
-    alike = takewhile(lambda part: part.startswith(start) and b"\n" not in part[len(start) :], parts[:-1])
-    return [part[len(start) :] for part in alike]
+    alike = takewhile(lambda part: part.startswith(start) and b"\n" not in inside(part), parts)
+    return list(map(inside, alike))
 
 
 @functools.lru_cache(maxsize=32)

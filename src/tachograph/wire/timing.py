@@ -110,7 +110,7 @@ class Timing:
 
     def max_ms(self) -> float | None:
         """Longest gap."""
-        return round(self._gap_max_us / 1000, 3) if self._gap_count else None
+        return self._gap_max_us / 1000 if self._gap_count else None
 
     def p99_ms(self) -> float | None:
         """99th percentile, read off the buckets: at most 9.1 % from the true value where that is over a millisecond,

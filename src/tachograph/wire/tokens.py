@@ -87,9 +87,9 @@ def inclusive(
     out.cache_write_5m, out.cache_write_1h, out.cache_write_other = cache_write_5m, cache_write_1h, cache_write_other
     written = (cache_write_5m or 0) + (cache_write_1h or 0) + (cache_write_other or 0)
     cached = (cache_read or 0) + written
-    if _twice(input_tokens, output_tokens, total_tokens, cache_read or 0, written):
+    if written and cache_read and _twice(input_tokens, output_tokens, total_tokens, cache_read, written):
         out.flags.add("cached_twice")
-        out.cache_read = (cache_read or 0) - min(cache_read or 0, written)
+        out.cache_read = cache_read - min(cache_read, written)
         cached = out.cache_read + written
     if input_tokens is not None and cached > input_tokens:
         out.flags.add("cached_exceeds_input")
@@ -122,13 +122,14 @@ def _twice(input_tokens: int | None, output_tokens: int | None, total: int | Non
     """Whether tokens were both written and read: each count fits the input, both do not, and the total is plain."""
     if input_tokens is None or total != input_tokens + (output_tokens or 0):
         return False
-    return max(read, written) <= input_tokens < read + written
+    return read <= input_tokens and written <= input_tokens < read + written
 
 
 def _gap(total: int | None, input_tokens: int | None, output_tokens: int | None, beside: int) -> int:
     if total is None or input_tokens is None:
         return 0
-    return max(0, total - input_tokens - (output_tokens or 0) - beside)
+    gap = total - input_tokens - (output_tokens or 0) - beside
+    return gap if gap > 0 else 0
 
 
 def _within(reasoning: int | None, output_tokens: int | None, out: Tokens) -> tuple[int | None, int | None]:

@@ -16,12 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from tachograph import wire
-from tachograph.call import EPOCH, Call
+from tachograph.call import EPOCH, MICROSECOND, Call
 from tachograph.capture.sdk.attribution import attributed, cause_of, identified, tell
 from tachograph.capture.sdk.baggage import trace_of
 from tachograph.capture.sdk.context import Scope, current
@@ -321,7 +320,7 @@ class Watch:
         """The Calls of an attempt that has ended: read once, by whom it was handed to."""
         reader, self._reader = self._reader or self._read(), None
         found = reader.close((self._ended_ns - self._began_ns) // 1000, self._end)
-        found = [call for call in found if self._counts(call)]
+        found = list(filter(self._counts, found))
         if found:
             self._complete(found)
         if len(found) > 1:  # results of a batch: one answer, and not attempts of one request
@@ -345,7 +344,7 @@ class Watch:
             status=self._status,
             headers=headers,
             provider=self._provider,
-            started_at=EPOCH + timedelta(microseconds=self._started_ns // 1000),
+            started_at=EPOCH + self._started_ns // 1000 * MICROSECOND,
             headers_us=None if headers_ns is None else (headers_ns - began_ns) // 1000,
         )
         pieces, moments, self.pieces, self.moments = self.pieces, self.moments, [], []
@@ -417,8 +416,10 @@ class Watch:
             cause = os.urandom(16).hex(), cause[1]
         for call in calls:
             call.source, call.vantage = source, "client"
-            call.operation_id, call.attempt = operation_id, max(call.attempt, attempt)
-            call.received_at = call.started_at + timedelta(0, 0, round((call.duration_ms or 0) * 1000))
+            call.operation_id = operation_id
+            if attempt > call.attempt:
+                call.attempt = attempt
+            call.received_at = call.started_at + round((call.duration_ms or 0) * 1000) * MICROSECOND
             attributed(call, self._scope, self._observer)
             if credential:
                 call.api_key_id = self._observer.hashed(credential)
