@@ -8,7 +8,7 @@ use crate::json::Reader;
 use crate::keeping::Kept;
 use crate::limits::EVENT_NAME_BYTES;
 use crate::lists::Lists;
-use crate::text::{safe, trimmed};
+use crate::text::{joined, safe, trimmed};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,13 +93,7 @@ impl Events {
         if self.line != Line::None {
             return self.rest(part, ended, reader, kept);
         }
-        let mut joined = std::mem::take(&mut self.begun);
-        let part = if joined.is_empty() {
-            part
-        } else {
-            joined.extend_from_slice(part);
-            &joined[..]
-        };
+        let part = &*joined(&mut self.begun, part);
         if part.is_empty() {
             if ended {
                 self.dispatched(reader, kept);
@@ -175,13 +169,7 @@ impl Events {
 
     /// A part of the value of a line of data.
     fn data(&mut self, part: &[u8], ended: bool, reader: &mut Reader, kept: &mut Kept) {
-        let mut joined = std::mem::take(&mut self.held);
-        let part = if joined.is_empty() {
-            part
-        } else {
-            joined.extend_from_slice(part);
-            &joined[..]
-        };
+        let part = &*joined(&mut self.held, part);
         if self.fresh {
             if part.is_empty() && !ended {
                 return;
@@ -224,25 +212,22 @@ impl Events {
         self.spoken.extend_from_slice(text);
     }
 
-    fn dispatched(&mut self, reader: &mut Reader, kept: &mut Kept) {
-        let said = match self.data {
-            Data::None => false,
-            Data::Done => {
-                self.speak(b"[DONE]");
-                true
-            }
-            Data::Json if reader.is_open() => {
-                self.speak(b"?");
-                true
-            }
+    /// Have the data so far in `spoken`; whether there is any.
+    fn speak_data(&mut self, reader: &Reader) -> bool {
+        match self.data {
+            Data::Done => self.speak(b"[DONE]"),
+            Data::Json if reader.is_open() => self.speak(b"?"),
             Data::Json if reader.has_begun() => {
                 self.speak(b"");
                 reader.whole(&mut self.spoken);
-                true
             }
-            Data::Json => false,
-        };
-        if said {
+            _ => return false,
+        }
+        true
+    }
+
+    fn dispatched(&mut self, reader: &mut Reader, kept: &mut Kept) {
+        if self.speak_data(reader) {
             kept.event(&self.spoken, &self.lists.result);
         }
         if self.data == Data::Json && std::mem::take(&mut reader.cut) {
@@ -283,26 +268,11 @@ impl Events {
 
     /// What has come of an event that has not ended.
     pub fn unfinished(&mut self, reader: &Reader) -> Vec<u8> {
-        let is_told = match self.data {
-            Data::Done => {
-                self.speak(b"[DONE]");
-                true
-            }
-            Data::Json if reader.is_open() => {
-                self.speak(b"?");
-                true
-            }
-            Data::Json if reader.has_begun() => {
-                self.speak(b"");
-                reader.whole(&mut self.spoken);
-                true
-            }
-            Data::None if !self.held.is_empty() => {
-                self.speak(if is_done(&self.held) { b"[DONE]" } else { b"?" });
-                true
-            }
-            _ => false,
-        };
+        let mut is_told = self.speak_data(reader);
+        if self.data == Data::None && !self.held.is_empty() {
+            self.speak(if is_done(&self.held) { b"[DONE]" } else { b"?" });
+            is_told = true;
+        }
         let mut text = if is_told { self.spoken.clone() } else { Vec::new() };
         if self.bare.is_some() && matches!(self.line, Line::Bare | Line::Error) {
             if is_told {

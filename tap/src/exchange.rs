@@ -5,13 +5,14 @@
 use crate::abi;
 use crate::abi::{Buffer, Bytes, Headers, Pair};
 use crate::limits::AGAIN_MILLISECONDS;
-use crate::lists::Variant;
+use crate::lists::{Variant, WATCHING};
 use crate::shared::Header;
 
 const NAMESPACE: &[u8] = b"tachograph";
 const KEY: &[u8] = b"m";
 const PIECES: usize = 16; // as many as Envoy's buffer mostly has
 
+/// Microseconds since 1970.
 #[cfg(not(double))]
 pub fn now_us() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -32,17 +33,13 @@ impl Exchange {
         Exchange { envoy }
     }
 
-    /// Microseconds since 1970.
-    pub fn now_us(&self) -> i64 {
-        now_us()
-    }
-
     /// What the route wants.
-    pub fn variant(&self) -> Option<&Variant> {
+    pub fn variant(&self) -> &Variant {
         // SAFETY: Envoy gives back what `per_route_config_new` made, and keeps it as long as the exchange.
-        unsafe {
+        let told = unsafe {
             (abi::envoy_dynamic_module_callback_get_most_specific_route_config(self.envoy) as *const Variant).as_ref()
-        }
+        };
+        told.unwrap_or(&WATCHING)
     }
 
     /// Their bytes are Envoy's: they are looked at before anything is changed.

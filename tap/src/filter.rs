@@ -2,13 +2,13 @@
 //!
 //! In: what Envoy's hooks say. Out: headers and bodies that go on; dynamic metadata `tachograph`, which the access log
 //! prints: `q` the request (trace, path, members of the body, headers), `w` its method if that is not POST, `i` its id,
-//! `a` who is asking, `v` the experiment, `h` headers of the answer, `e1`.. `s1` `p` its events (see `keeping`; `p` is what has begun and not ended), `x` what was
-//! cut, `g` that the answer is of a second request.
+//! `a` who is asking, `v` the experiment, `h` headers of the answer, `e1`.. `s1` `p` its events (see `keeping`; `p` is
+//! what has begun and not ended), `x` what was cut, `g` that the answer is of a second request.
 
 use crate::abi::{Bytes, Headers, GO_ON, WAIT};
 use crate::answer::Answer;
 use crate::asking::{heard, missing, model_of, place_of, traced, with_model, with_usage, Body, Heard};
-use crate::exchange::Exchange;
+use crate::exchange::{now_us, Exchange};
 use crate::hiding::Hider;
 use crate::limits::{ASK_BYTES, BUFFERED_BYTES, HEADER_BYTES, PATH_BYTES, REFUSAL_BYTES};
 use crate::lists::Variant;
@@ -77,8 +77,7 @@ impl<'a> Filter<'a> {
 
     pub fn on_request_headers(&mut self, exchange: &Exchange, is_whole: bool) -> i32 {
         point!("request_headers");
-        let default = Variant::default();
-        let variant = exchange.variant().unwrap_or(&default);
+        let variant = exchange.variant();
         let headers = exchange.headers(Headers::Request);
         let lists = Arc::clone(&self.config.lists);
         let mut said = heard(&lists, headers.iter().map(|&header| header));
@@ -142,18 +141,14 @@ impl<'a> Filter<'a> {
         if !is_last {
             return WAIT;
         }
-        let default = Variant::default();
-        let variant = exchange.variant().unwrap_or(&default);
-        self.asked_whole(exchange, variant)
+        self.asked_whole(exchange, exchange.variant())
     }
 
     pub fn on_request_trailers(&mut self, exchange: &Exchange) -> i32 {
         if self.asking != Asking::Waiting {
             return GO_ON;
         }
-        let default = Variant::default();
-        let variant = exchange.variant().unwrap_or(&default);
-        self.asked_whole(exchange, variant)
+        self.asked_whole(exchange, exchange.variant())
     }
 
     /// The whole request is here, as far as it is looked at in one piece.
@@ -289,6 +284,11 @@ impl<'a> Filter<'a> {
             return GO_ON;
         }
         point!("response_body");
+        // Read before anything is changed: where that fails, what was held back goes before the piece as it came.
+        if let Some(answer) = &mut self.answer {
+            let now_us = now_us();
+            exchange.each_piece(Bytes::ReceivedResponse, |piece| answer.feed(piece, now_us));
+        }
         if let Some(hider) = &mut self.hider {
             let piece = exchange.bytes(Bytes::ReceivedResponse);
             let mut seen = hider.feed(&piece);
@@ -298,23 +298,11 @@ impl<'a> Filter<'a> {
             if seen != piece {
                 exchange.replace(Bytes::ReceivedResponse, &seen);
             }
-            self.read_answer(&piece);
-        } else if let Some(answer) = &mut self.answer {
-            let now_us = exchange.now_us();
-            exchange.each_piece(Bytes::ReceivedResponse, |piece| answer.feed(piece, now_us));
         }
         match self.answering {
             Answering::Refused if is_last => self.refusal_whole(exchange),
             Answering::Refused | Answering::Again => WAIT,
             _ => GO_ON,
-        }
-    }
-
-    fn read_answer(&mut self, piece: &[u8]) {
-        if let Some(answer) = &mut self.answer {
-            if !piece.is_empty() {
-                answer.feed(piece, crate::exchange::now_us());
-            }
         }
     }
 
@@ -342,8 +330,7 @@ impl<'a> Filter<'a> {
             _ => return GO_ON,
         };
         self.config.note_refusal(&original.key);
-        let default = Variant::default();
-        let cluster = &exchange.variant().unwrap_or(&default).again;
+        let cluster = &exchange.variant().again;
         let asked = match original.taken() {
             Some(asked) if !cluster.is_empty() => asked,
             _ => return GO_ON,

@@ -8,7 +8,7 @@ use crate::json::Reader;
 use crate::keeping::Kept;
 use crate::limits::{EVENT_NAME_BYTES, PAYLOAD_BYTES};
 use crate::lists::Lists;
-use crate::text::{filled, find, phrases, safe};
+use crate::text::{filled, find, joined, phrases, safe};
 use std::sync::Arc;
 
 const FRAME_BYTES_MAX: usize = 24 * 1024 * 1024;
@@ -59,13 +59,7 @@ impl Frames {
         if self.lost {
             return;
         }
-        let mut joined = std::mem::take(&mut self.buffer);
-        let bytes = if joined.is_empty() {
-            piece
-        } else {
-            joined.extend_from_slice(piece);
-            &joined[..]
-        };
+        let bytes = &*joined(&mut self.buffer, piece);
         let mut at = 0;
         while bytes.len() - at >= 12 {
             let (total, headers) = (word32(bytes, at) as usize, word32(bytes, at + 4) as usize);

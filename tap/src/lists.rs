@@ -129,7 +129,6 @@ impl Lists {
 
 /// What a route wants. model: what is asked for in place of what the request says, as JSON. again: the cluster where a
 /// request goes that was refused for what we added; empty: nowhere.
-#[derive(Default)]
 pub struct Variant {
     pub include_usage: bool,
     pub required: Vec<Vec<u8>>,
@@ -139,9 +138,23 @@ pub struct Variant {
     pub again: Vec<u8>,
 }
 
+/// Of a route that wants no more.
+pub static WATCHING: Variant = Variant::watching();
+
 impl Variant {
+    const fn watching() -> Variant {
+        Variant {
+            include_usage: false,
+            required: Vec::new(),
+            model: Vec::new(),
+            experiment: Vec::new(),
+            arm: Vec::new(),
+            again: Vec::new(),
+        }
+    }
+
     pub fn read(text: &[u8]) -> Option<Variant> {
-        let mut variant = Variant::default();
+        let mut variant = Variant::watching();
         for row in rows(text) {
             match row[..] {
                 [b"include_usage"] => variant.include_usage = true,

@@ -2,6 +2,8 @@
 //!
 //! In: bytes. Out: the same with `%XX` for what a line must not hold raw; shorter; or what of a message is known.
 
+use std::borrow::Cow;
+
 /// What is written as it is.
 const PLAIN: [bool; 256] = plain();
 
@@ -54,6 +56,16 @@ pub fn worded(out: &mut Vec<u8>, name: &[u8], value: &[u8], bytes: usize) {
     out.extend_from_slice(name);
     out.push(b'=');
     safe(out, &value[..value.len().min(bytes)]);
+}
+
+/// What is held, with a piece behind it; nothing is held any more.
+pub fn joined<'a>(held: &mut Vec<u8>, piece: &'a [u8]) -> Cow<'a, [u8]> {
+    if held.is_empty() {
+        return Cow::Borrowed(piece);
+    }
+    let mut all = std::mem::take(held);
+    all.extend_from_slice(piece);
+    Cow::Owned(all)
 }
 
 pub fn find(text: &[u8], part: &[u8]) -> Option<usize> {
