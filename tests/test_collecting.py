@@ -22,7 +22,8 @@ from tests.store.seeing import assert_rolled
 from tests.store.test_relinking import Failing
 
 from tachograph.capture.otlp import Taken
-from tachograph.collecting import Collector, SpanReader
+from tachograph.collecting import Collector
+from tachograph.dialects.reading import SpanReader
 from tachograph.dialects.rules import SpanLimits
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
@@ -55,7 +56,7 @@ class Bench:
         now = lambda: datetime.now(UTC)  # noqa: E731
         self.metrics = Metrics(self.health)
         keeping = Keeping(self.store, self.metrics, self.health, now)
-        reader = SpanReader(self.engine, SpanLimits(attributes_max=ATTRIBUTES_MAX))
+        reader = SpanReader(SpanLimits(attributes_max=ATTRIBUTES_MAX))
         self.collector = Collector(reader, keeping, book, self.health, {}, now, self.published.append)
         self.sent = 0
 

@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,8 +31,9 @@ from tachograph.capture.lines import Line, read_calls
 from tachograph.capture.otlp.doors import DoorSettings, doors
 from tachograph.capture.otlp.limits import DoorLimits
 from tachograph.capture.otlp.listen import door_socket
-from tachograph.collecting import Collector, SpanReader
+from tachograph.collecting import Collector
 from tachograph.config import Settings, SettingsError
+from tachograph.dialects.reading import SpanReader
 from tachograph.dialects.rules import SpanLimits
 from tachograph.flow import Busy, Refused
 from tachograph.gateway import Gateway, tapping, where_it_can
@@ -48,7 +48,7 @@ from tachograph.prometheus import Metrics
 from tachograph.prometheus.promql import promql
 from tachograph.remote import Remote
 from tachograph.store import InUse, Store, StoreError, open_store
-from tachograph.store.engine import Engine, return_memory_early
+from tachograph.store.engine import return_memory_early
 from tachograph.web import site
 from tachograph.web.api import Parts
 from tachograph.web.live import Live
@@ -206,7 +206,7 @@ def serve(
         keeping = Keeping(store, metrics, health, now)
         keeping.recall()
         stack.callback(keeping.remember)
-        reader = SpanReader(stack.enter_context(_reading(store)), SpanLimits(attributes_max=settings.attributes_max))
+        reader = SpanReader(SpanLimits(attributes_max=settings.attributes_max))
         if files:
             imported = Importer(book, keeping, health, settings.attribution, now(), _silent).run(files)
             summarised(imported.summary.to_dict(), ", ".join(map(str, files)))
@@ -335,20 +335,6 @@ async def _again_and_again(what: Callable[[], None], seconds: float) -> None:
         await asyncio.sleep(seconds)
         with contextlib.suppress(Busy, StoreError):
             await asyncio.to_thread(what)
-
-
-@contextlib.contextmanager
-def _reading(store: Store) -> Iterator[Engine]:
-    """The engine that reads spans: the store's own where it runs in this process, else one on an empty folder."""
-    if store.engine.embedded:
-        yield store.engine
-        return
-    with tempfile.TemporaryDirectory(prefix="tachograph-") as folder:
-        engine = Engine(f"chdb://{folder}")
-        try:
-            yield engine
-        finally:
-            engine.close()
 
 
 def _silent(_name: str, _done: int, _total: int, _calls: int) -> None:

@@ -4,8 +4,7 @@ In: the bodies of many requests of one signal (`capture.otlp.Intake`). Out: what
 read -> judge -> complete and price -> store -> count -> show: each step is told what it needs, none waits for another.
 What it must never know: an attribute, a field path, SQL text of its own.
 
-A body that cannot be read refuses its request, not its neighbours; where the engine finds another one wrong than
-protobuf's own reader does, halves are tried until it is alone. The ledger takes an item up when it is read, and
+A body that cannot be read refuses its request, not its neighbours. The ledger takes an item up when it is read, and
 closes it when the store, a refusal or a reason to ignore it has decided; where nothing could be decided (Busy), it is
 refused as `busy`: its sender was told to send it again.
 """
@@ -14,26 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tachograph.capture.otlp import Taken
-from tachograph.dialects import DIALECTS
-from tachograph.dialects.columns import Facts
-from tachograph.dialects.numbering import numbering
-from tachograph.dialects.protobuf import SCHEMAS, delimited
-from tachograph.dialects.render import render, settings, source
-from tachograph.dialects.rules import SpanLimits, Spans, judge
+from tachograph.dialects.reading import SpanReader, Unreadable
+from tachograph.dialects.rules import Spans
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
 from tachograph.keeping import Keeping
@@ -42,41 +33,11 @@ from tachograph.normalise.spans import from_spans
 from tachograph.pricing import PriceBook
 from tachograph.reported import Points, read_points
 from tachograph.store import SpanLinks
-from tachograph.store.engine import Engine
-from tachograph.store.errors import StoreError, Unreadable
+from tachograph.store.errors import StoreError
 from tachograph.store.writer import BATCH_CALLS_MAX
 
-_MESSAGES: dict[str, Any] = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 _SOURCE = "otlp"
 RETRY_SECONDS = 5.0
-
-
-class SpanReader:
-    """Runs the query of `dialects` over bodies. Any thread may use it."""
-
-    def __init__(self, engine: Engine, limits: SpanLimits) -> None:
-        self._engine, self._limits = engine, limits
-        self._numbers = numbering(DIALECTS)
-        self._settings = {
-            signal: settings(str(engine.schema(f"otlp_{signal}", SCHEMAS[signal]))) for signal in _MESSAGES
-        }
-        self._query = render(self._numbers)
-
-    def read(self, signal: str, bodies: Sequence[bytes]) -> Spans:
-        """What is in the bodies, judged. StoreError where one of them cannot be read."""
-        place = os.memfd_create("otlp")
-        try:
-            with os.fdopen(place, "wb", closefd=False) as file:
-                file.writelines(delimited(bodies))
-            sql = self._query.replace("{source}", source(f"/proc/self/fd/{place}"))
-            table = self._engine.arrow(sql, as_text=False, **self._settings[signal])
-        finally:
-            os.close(place)
-        try:
-            facts = Facts(table, self._numbers, DIALECTS)
-        except DecodeError as error:
-            raise Unreadable(f"an attribute's value is damaged: {error}") from error
-        return judge(facts, signal, DIALECTS, self._limits)
 
 
 class Collector:
@@ -109,22 +70,19 @@ class Collector:
     def _spans(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
         try:
             spans = self._reader.read(signal, bodies)
-        except Unreadable:
-            return self._readable_spans(signal, bodies)
+        except Unreadable as unreadable:
+            return self._without(signal, bodies, unreadable.requests)
         if len(spans.calls) > BATCH_CALLS_MAX and len(bodies) > 1:
             return self._halves(signal, bodies)
         return self._keep(signal, spans, len(bodies))
 
-    def _readable_spans(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
-        """Of bodies that cannot be read together."""
-        good, bad = _readable(signal, bodies)
-        if not bad and len(bodies) > 1:
-            return self._halves(signal, bodies)
+    def _without(self, signal: str, bodies: Sequence[bytes], damaged: AbstractSet[int]) -> list[Taken | Refused]:
+        """The others, and these refused."""
+        good = [place for place in range(len(bodies)) if place not in damaged]
         answers: list[Taken | Refused] = [_malformed(signal)] * len(bodies)
-        if bad and good:
-            taken = self._spans(signal, [bodies[place] for place in good])
-            for place, answer in zip(good, taken, strict=True):
-                answers[place] = answer
+        taken = self._spans(signal, [bodies[place] for place in good]) if good else []
+        for place, answer in zip(good, taken, strict=True):
+            answers[place] = answer
         return answers
 
     def _halves(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
@@ -196,18 +154,6 @@ class Collector:
         with self._undecided(items):
             self._store.write_points(rows, told)
         return answers
-
-
-def _readable(signal: str, bodies: Sequence[bytes]) -> tuple[list[int], list[int]]:
-    """Places of the bodies that are whole messages, and of those that are not."""
-    good, bad = [], []
-    for place, body in enumerate(bodies):
-        try:
-            _MESSAGES[signal].FromString(body)
-            good.append(place)
-        except DecodeError:
-            bad.append(place)
-    return good, bad
 
 
 def _malformed(signal: str) -> Refused:

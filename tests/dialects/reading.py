@@ -1,4 +1,4 @@
-"""Recordings of OTLP -> calls, on the collector's own path: the door's decoder, the query, the rules, the prices.
+"""Recordings of OTLP -> calls, on the collector's own path: the door's decoder, the reader, the rules, the prices.
 
 In: files of the corpus, `{signal, requests: [OTLP JSON]}`. Out: the calls of each, which of them count, and the words
 of what was not a call.
@@ -17,7 +17,7 @@ import numpy as np
 
 from tachograph.call import INPUT_PARTS, OUTPUT_PARTS, Call
 from tachograph.capture.otlp.transcode import Transcoder
-from tachograph.collecting import SpanReader
+from tachograph.dialects.reading import SpanReader
 from tachograph.dialects.rules import Spans
 from tachograph.flow.batch import from_batch
 from tachograph.normalise import Circumstances

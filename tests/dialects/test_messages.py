@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from tachograph.dialects.values import Values
+from tachograph.dialects.protobuf import Octets, Slices
+from tachograph.dialects.values import Damaged, Values
 
 TEXTS = st.one_of(
     st.text(max_size=20),
@@ -47,9 +46,14 @@ ODD = st.one_of(
 )
 
 
+def placed(messages: list[bytes]) -> Slices:
+    octets = Octets(messages)
+    return Slices(octets, octets.starts, octets.lengths)
+
+
 @given(st.lists(PLAIN | ODD, max_size=12))
 def test_numbers_and_texts_are_those_of_the_messages(messages: list[bytes]) -> None:
-    values = Values(pa.array(messages, pa.binary()))
+    values = Values(placed(messages))
     every = np.ones(len(messages), bool)
     numbers = values.numbers(every)
     texts = values.texts(np.arange(len(messages)), every).to_pylist()
@@ -65,7 +69,7 @@ def test_numbers_and_texts_are_those_of_the_messages(messages: list[bytes]) -> N
 
 @given(st.lists(PLAIN | ODD, max_size=8), st.data())
 def test_any_choice_of_them_is_the_same(messages: list[bytes], data: st.DataObject) -> None:
-    values = Values(pa.array(messages, pa.binary()))
+    values = Values(placed(messages))
     every = values.texts(np.arange(len(messages)), np.ones(len(messages), bool)).to_pylist()
     there = np.array(data.draw(st.lists(st.booleans(), min_size=len(messages), max_size=len(messages))), bool)
     places = np.arange(len(messages))
@@ -76,8 +80,9 @@ def test_any_choice_of_them_is_the_same(messages: list[bytes], data: st.DataObje
 
 @pytest.mark.parametrize("message", [b"\x0a\x05ab", b"\x18", b"\x18\x80", b"\x21\x00", b"\x0a\x80", b"\xff"])
 def test_what_is_no_message_is_said_to_be_none(message: bytes) -> None:
-    with pytest.raises(DecodeError):
-        Values(pa.array([AnyValue(int_value=1).SerializeToString(), message], pa.binary()))
+    with pytest.raises(Damaged) as raised:
+        Values(placed([AnyValue(int_value=1).SerializeToString(), message]))
+    assert raised.value.places == [1]
 
 
 def number_of(value: AnyValue) -> float:

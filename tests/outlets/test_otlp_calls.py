@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,16 +19,15 @@ from tests.wire.exchanges import paths, recorded
 
 from tachograph import call as nouns
 from tachograph.call import COLUMNS, INPUT_PARTS, OUTPUT_PARTS, Call, Kind, derive_id, whole
-from tachograph.collecting import SpanReader
 from tachograph.dialects import DIALECTS
 from tachograph.dialects.numbering import numbering
 from tachograph.dialects.otel import TACHOGRAPH
+from tachograph.dialects.reading import SpanReader
 from tachograph.dialects.rules import SpanLimits
 from tachograph.normalise import Circumstances, complete, from_exchange, price
 from tachograph.outlets.attributes import ATTRIBUTES, CACHE_CREATION, CALL_ID, SCHEMA, attributes
 from tachograph.outlets.encoding import Encoder
 from tachograph.pricing import PriceBook, price_book
-from tachograph.store.engine import Engine
 
 ASIDE: dict[str, Any] = {"received_at": NOW}
 WHO = {"service": "shop", "environment": "prod", "region": "eu", "team": "search", "project": "p", "feature": "f"}
@@ -40,10 +39,8 @@ def book() -> PriceBook:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, book: PriceBook) -> Iterator[Desk]:
-    engine = Engine(f"chdb://{tmp_path_factory.mktemp('outlets')}")
-    yield Desk(SpanReader(engine, SpanLimits()), book)
-    engine.close()
+def desk(book: PriceBook) -> Desk:
+    return Desk(SpanReader(SpanLimits()), book)
 
 
 def assert_same(desk: Desk, sent: Sequence[Call]) -> None:

@@ -21,13 +21,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tests.dialects.reading import Desk
 
 from tachograph.call import Call, to_dict
-from tachograph.collecting import SpanReader
+from tachograph.dialects.reading import SpanReader
 from tachograph.dialects.rules import SpanLimits
 from tachograph.normalise import price
 from tachograph.outlets.sending import Sender
 from tachograph.outlets.spans import Spans
 from tachograph.pricing import price_book
-from tachograph.store.engine import Engine
 
 BEGAN = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -149,18 +148,14 @@ def test_without_metrics_there_are_none(theirs: Theirs) -> None:
     assert theirs.points() == {}
 
 
-def test_a_collector_of_ours_behind_it_gets_the_same_call(theirs: Theirs, tmp_path_factory: Any) -> None:
+def test_a_collector_of_ours_behind_it_gets_the_same_call(theirs: Theirs) -> None:
     book = price_book()
     sent = [streamed(call_id=f"{place:032x}", tags={"n": str(place)}) for place in range(1, 4)]
     for call in sent:
         price(call, book)
     theirs.outlet(legacy=True).write(sent, "")
     body = encode_spans(theirs.exporter.get_finished_spans()).SerializeToString()
-    engine = Engine(f"chdb://{tmp_path_factory.mktemp('spans')}")
-    try:
-        found = Desk(SpanReader(engine, SpanLimits()), book).calls("traces", [body])
-    finally:
-        engine.close()
+    found = Desk(SpanReader(SpanLimits()), book).calls("traces", [body])
     aside = ("trace_id", "span_id", "parent_span_id", "received_at")
     for mine, theirs_ in zip(sent, found, strict=True):
         told, kept = to_dict(mine), to_dict(theirs_)

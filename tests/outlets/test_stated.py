@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,12 @@ from tests.dialects.reading import Desk
 from tests.dialects.test_span_properties import START, Span, _holds, body, values
 
 from tachograph import call as nouns
-from tachograph.collecting import SpanReader
 from tachograph.dialects.otel import TACHOGRAPH
+from tachograph.dialects.reading import SpanReader
 from tachograph.dialects.rules import SpanLimits
 from tachograph.flow.batch import to_batch
 from tachograph.outlets.attributes import SCHEMA
 from tachograph.pricing import price_book
-from tachograph.store.engine import Engine
 
 NAMES = sorted({name for names in TACHOGRAPH.fields.values() for name in names} - {"gen_ai.operation.name"})
 WORDS = st.sampled_from([*nouns.OUTCOMES, *nouns.ERROR_TYPES[:3], *nouns.COST_SOURCES, "[1,-2]", "[true]", '{"a":NaN}'])
@@ -26,10 +24,8 @@ numbers = st.sampled_from([-1, 0, 1, 2**63 - 1, 0.5, -0.5, float("nan"), float("
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    engine = Engine(f"chdb://{tmp_path_factory.mktemp('stated')}")
-    yield Desk(SpanReader(engine, SpanLimits()), price_book())
-    engine.close()
+def desk() -> Desk:
+    return Desk(SpanReader(SpanLimits()), price_book())
 
 
 @st.composite

@@ -57,16 +57,12 @@ def test_threads_ask_side_by_side(tmp_path: Path) -> None:
 
 def test_what_a_failed_query_had_answered_is_in_no_later_answer(tmp_path: Path) -> None:
     with open_store(f"chdb://{tmp_path}") as store:
-        for text in (False, True):
-            with pytest.raises(StoreError):
-                store.engine.arrow(
-                    "SELECT repeat('x', 100), throwIf(number = 99999) FROM numbers(100000)",
-                    as_text=text,
-                    max_block_size=1000,
-                )
-            assert store.engine.query("SELECT 7") == [(7,)]
-            assert store.engine.arrow("SELECT 'a' AS a", as_text=False).to_pylist() == [{"a": b"a"}]
-            assert store.engine.arrow("SELECT 'a' AS a").to_pylist() == [{"a": "a"}]
+        with pytest.raises(StoreError):
+            store.engine.arrow(
+                "SELECT repeat('x', 100), throwIf(number = 99999) FROM numbers(100000)", max_block_size=1000
+            )
+        assert store.engine.query("SELECT 7") == [(7,)]
+        assert store.engine.arrow("SELECT 'a' AS a").to_pylist() == [{"a": "a"}]
 
 
 def test_a_forked_child_is_refused_and_does_not_hang(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Spans and log records of others -> Calls: one table of facts per vocabulary, all rendered into one query.
+"""Spans and log records of others -> Calls: one table of facts per vocabulary, and one reader that they are told to.
 
-In: OTLP bytes of many requests, and an engine that is told. Out: an Arrow batch of what the spans say, one row a span.
+In: OTLP bytes of many requests. Out: columns of what the spans say, one row a span.
 What it must never know: a price, HTTP, a clock, the store.
 Why tables: a vocabulary is a list of names and a few rules; written as code, fifteen of them become thousands of lines
 in which the same mistake is made fifteen times.

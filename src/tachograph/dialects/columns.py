@@ -1,8 +1,7 @@
-"""The engine's answer -> facts, a column at a time.
+"""Spans and their attributes -> facts, a column at a time.
 
-In: the Arrow table that the query of `render` answers. Out: `Facts`: for every fact a column over the rows, and what
-the span itself says. Picking a fact is a scatter of the numbers of all attributes into one table of places; only what
-is picked is decoded.
+In: what `requests` read. Out: `Facts`: for every fact a column over the rows, and what the span itself says. Picking a
+fact is a scatter of the numbers of all attributes into one table of places; only what is picked is decoded.
 What it must never know: what follows from a fact.
 """
 
@@ -15,8 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tachograph.dialects.distinct import Coded
 from tachograph.dialects.facts import Dialect
-from tachograph.dialects.numbering import TAG, UNMARKED, Numbering
+from tachograph.dialects.numbering import UNMARKED, Numbering
+from tachograph.dialects.protobuf import Slices
+from tachograph.dialects.requests import Read
 from tachograph.dialects.values import DOUBLE, INT, STRING, Values, as_text, decoded
 
 Floats = Any  # numpy float64, nan where unknown
@@ -25,25 +27,30 @@ Words = Any  # pyarrow string array, null where unknown
 
 class Facts:
     """Rows of spans with their facts. `dialect` holds the index of each row's vocabulary, `marked` that of the first
-    one of which a marker is there, `attributes` how many there are. DecodeError where a value is no message.
+    one of which a marker is there, `attributes` how many there are. Damaged where a value is no message.
     """
 
-    def __init__(self, table: pa.Table, numbers: Numbering, dialects: Sequence[Dialect]) -> None:
-        table = table.combine_chunks()
-        self.columns: dict[str, Any] = {name: _whole(table.column(name)) for name in table.column_names}
-        self.rows = table.num_rows
+    def __init__(self, read: Read, numbers: Numbering, dialects: Sequence[Dialect]) -> None:
+        attributes = read.attributes
+        self.columns, self._shared = read.columns, read.shared
+        self.attributes = attributes.counts
+        self.rows = len(attributes.counts)
         self._numbers, self._dialects = numbers, dialects
         self._picked: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
-        self.attributes = np.asarray(pc.list_value_length(self.columns["indices"]))
-        indices = np.asarray(self.columns["indices"].flatten())
+        indices, self._owners, self._names = attributes.indices, attributes.owners, attributes.names
         flat = numbers.by_index(numbers.keys, 0)[indices]
-        flat[indices == TAG] = TAG
-        owner = np.repeat(np.arange(self.rows), self.attributes)
-        self._values = Values(self.columns["messages"].flatten())
+        self._tags = np.flatnonzero(indices > len(numbers.names))
+        wanted = flat > 0
+        wanted[self._tags] = True
+        messages = attributes.values
+        self._values = Values(
+            Slices(messages.octets, messages.starts, np.where(wanted, messages.lengths, 0)),
+            np.flatnonzero(numbers.by_index(dict.fromkeys(numbers.answers, 1), 0)[indices]).tolist(),
+        )
         self._floats = self._values.numbers((flat > 0) & (flat < numbers.words_from))
-        self.marked = self._first_marked(indices, owner)
-        self.columns["usage_raw"] = self._usage_raw(flat, indices, owner)
+        self.marked = self._first_marked(indices, self._owners)
+        self.columns["usage_raw"] = self._usage_raw(flat, indices, self._owners)
         # Only of the numbers that are there: a table of all of them would be large, and most of it empty.
         there = np.flatnonzero(np.bincount(flat, minlength=1))
         self._line = {int(number): line for line, number in enumerate(there)}
@@ -51,7 +58,7 @@ class Facts:
         first[there] = np.arange(len(there)) * self.rows
         self._places = np.zeros((len(there), self.rows), np.int32)
         # Backwards, so that of a name that is there twice the first one stays.
-        self._places.ravel()[(first[flat] + owner)[::-1]] = np.arange(len(flat), 0, -1, dtype=np.int32)
+        self._places.ravel()[(first[flat] + self._owners)[::-1]] = np.arange(len(flat), 0, -1, dtype=np.int32)
         self.dialect = np.zeros(self.rows, np.int64)
 
     def _first_marked(self, indices: Any, owner: Any) -> Any:
@@ -74,11 +81,11 @@ class Facts:
 
     def only(self, mask: Any) -> None:
         """Keep the rows of the mask."""
-        self.columns = {name: column for name, column in self.columns.items() if name not in _FLAT}
         if mask.all():
             return
-        rows = pa.array(np.flatnonzero(mask))
-        self.columns = {name: column.take(rows) for name, column in self.columns.items()}
+        rows = np.flatnonzero(mask)
+        self.columns = {name: column.take(_as_rows(column, rows)) for name, column in self.columns.items()}
+        self._shared = {name: (texts, codes[rows]) for name, (texts, codes) in self._shared.items()}
         self._places = self._places[:, mask]
         self.dialect = self.dialect[mask]
         self.rows = len(rows)
@@ -110,8 +117,17 @@ class Facts:
     def said(self, column: str) -> Words:
         """A text that the span, its scope or its resource says itself; null where it is empty."""
         if column not in self._known:
-            self._known[column] = known(self.columns[column])
+            if column in self._shared:
+                texts, codes = self._shared[column]
+                self._known[column] = known(texts).take(pa.array(codes))
+            else:
+                self._known[column] = known(self.columns[column])
         return self._known[column]
+
+    def shared(self, column: str) -> Coded:
+        """The same of a scope or a resource, by its distinct values."""
+        texts, codes = self._shared[column]
+        return Coded(codes, known(texts).to_pylist()).once()
 
     def _pick(self, fact: str) -> Any:
         if fact not in self._picked:
@@ -131,22 +147,21 @@ class Facts:
                 found = places if found is None else np.where(found == 0, places, found)
         return np.zeros(self.rows, np.int32) if found is None else found
 
-    def tags(self, row: int) -> list[tuple[str, str]]:
-        """Attribute names and values of a row's tags, whole names. Only before `only`."""
-        names = self.columns["tag_names"][row].as_py()
-        places = np.array([place for place, name in enumerate(names) if name], np.int64)
-        first = int(np.asarray(self.columns["indices"].offsets)[row])
-        texts = self._values.texts(places + first, np.ones(len(places), bool)).to_pylist()
-        return [(decoded(names[place]), value) for place, value in zip(places.tolist(), texts, strict=True)]
+    def tagged(self) -> dict[int, list[tuple[str, str]]]:
+        """By row attribute names and values of its tags, whole names. Only before `only`."""
+        found: dict[int, list[tuple[str, str]]] = {}
+        names = self._names.take(self._tags).to_pylist()
+        texts = self._values.texts(self._tags, np.ones(len(self._tags), bool)).to_pylist()
+        for row, name, text in zip(self._owners[self._tags].tolist(), names, texts, strict=True):
+            found.setdefault(row, []).append((decoded(name), text))
+        return found
 
 
 _NOTHING = pa.array(["", "none"])  # Micrometer says `none` where there is nothing to say
-_FLAT = ("indices", "messages", "tag_names")
 
 
-def _whole(column: Any) -> Any:
-    chunks = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return chunks.chunk(0) if isinstance(chunks, pa.ChunkedArray) else chunks
+def _as_rows(column: Any, rows: Any) -> Any:
+    return rows if isinstance(column, np.ndarray) else pa.array(rows)
 
 
 def known(array: Any) -> Words:

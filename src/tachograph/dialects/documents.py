@@ -180,8 +180,8 @@ def tags_of(
             _tag(found.setdefault(int(wanted[row]), {}), name, value, tags_max, chars, verbatim)
 
     prefixes = tuple(sorted({prefix for dialect in dialects for prefix in dialect.tags}, key=len, reverse=True))
-    for row in np.flatnonzero(np.asarray(facts.columns["tag_names"].value_lengths())).tolist():
-        for name, value in facts.tags(row):
+    for row, attached in facts.tagged().items():
+        for name, value in attached:
             tag(row, _rest(name, prefixes), value)
     listed = facts.there("tag_list").tolist()
     words = facts.word("tag_list") if listed else []

@@ -3,13 +3,13 @@
 In: the tables. Out: `Numbering`: an index for every attribute name that is looked for, a number for each that means
 something, and for every fact the numbers under which it may be found, in order of precedence. Names that never compete
 share a number.
-What it must never know: SQL.
+What it must never know: bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,16 +19,27 @@ from tachograph.dialects.facts import NUMBERS, TOKEN_COUNTS, WORDS, Dialect
 
 OPERATION = "operation"
 ID_OF_ANSWER = "#id"  # behind the name of an attribute: it holds a whole answer, which begins with its id
-TAG = 65535  # the index, and the number, of every attribute that is a tag
 UNMARKED = 255
+DETAILS = "ai.usage.inputTokenDetails."  # names below it tell that the details of the input are told
+# What the resource says -> its attributes; the first name that is there wins.
+RESOURCE: Mapping[str, tuple[str, ...]] = {
+    "service": ("service.name",),
+    "environment": ("deployment.environment.name", "deployment.environment", "langfuse.environment"),
+    "region": ("cloud.region",),
+    "team": ("tachograph.team", "team"),
+    "project": ("tachograph.project", "project", "service.namespace"),
+    "customer": ("tachograph.customer",),
+    "telemetry": ("telemetry.sdk.name",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """keys: attribute name -> number. markers: attribute name -> the first vocabulary of the list that it marks.
-    places: fact -> numbers, the first that is there wins. own_places: (dialect, fact) -> numbers that count in that
-    dialect alone. token_counts: the last number of a token count, which come first. words_from: the first number of a
-    fact that is a word. answers: the names of texts of whole answers, of which the id alone is taken.
+    """keys: attribute name -> number. places: fact -> numbers, the first that is there wins. own_places: (dialect,
+    fact) -> numbers that count in that dialect alone. token_counts: the last number of a token count: they come first.
+    words_from: the first number of a fact that is a word. answers: the names of texts of whole answers, of which the id
+    alone is taken. markers: attribute name -> the first vocabulary of the list that it marks. tags: beginnings of names
+    of tags. first_token_events: span events that mark the first content.
     """
 
     keys: Mapping[str, int]
@@ -36,19 +47,19 @@ class Numbering:
     own_places: Mapping[tuple[str, str], tuple[int, ...]]
     token_counts: int
     words_from: int
-    answers: tuple[str, ...] = ()
-    markers: Mapping[str, int] = field(default_factory=dict)
+    answers: tuple[str, ...]
+    markers: Mapping[str, int]
+    tags: tuple[str, ...]
+    first_token_events: tuple[str, ...]
 
     @property
     def names(self) -> list[str]:
-        """All names, each at its index less one: first those that have a number."""
+        """All names, each at its index less one, those first that have a number. Behind them is the index of tags."""
         return [*self.keys, *(name for name in self.markers if name not in self.keys)]
 
     def by_index(self, of: Mapping[str, int], otherwise: int) -> Any:
         """An array that holds for every index what `of` says of the name there."""
-        found, names = np.full(TAG + 1, otherwise, np.int32), self.names
-        found[1 : len(names) + 1] = [of.get(name, otherwise) for name in names]
-        return found
+        return np.array([otherwise, *(of.get(name, otherwise) for name in self.names), otherwise], np.int32)
 
 
 def numbering(dialects: Sequence[Dialect]) -> Numbering:
@@ -78,7 +89,9 @@ def numbering(dialects: Sequence[Dialect]) -> Numbering:
     answers = tuple(key.removesuffix(ID_OF_ANSWER) for key in keys if key.endswith(ID_OF_ANSWER))
     named = {key.removesuffix(ID_OF_ANSWER): number for key, number in keys.items()}
     markers = {key: index for index, dialect in reversed(list(enumerate(dialects))) for key in dialect.markers}
-    return Numbering(named, places, own, token_counts, words_from, answers, markers)
+    tags = tuple(sorted({prefix for dialect in dialects for prefix in dialect.tags}))
+    events = tuple(sorted({name for dialect in dialects for name in dialect.first_token_events}))
+    return Numbering(named, places, own, token_counts, words_from, answers, markers, tags, events)
 
 
 def _number_own(

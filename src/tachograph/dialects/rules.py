@@ -101,7 +101,7 @@ def _dialect(facts: Facts, dialects: Sequence[Dialect]) -> Any:
 
     found = facts.marked
     for first, columns in ((by_scope, ("scope",)), (by_resource, ("resource_service", "resource_telemetry"))):
-        told = by_distinct([facts.said(name) for name in columns], first)
+        told = by_distinct([facts.shared(name) for name in columns], first)
         if min(told.values, default=last) < last:
             found = np.minimum(found, np.array(told.values, np.int64)[told.codes])
     return np.minimum(found, last)
@@ -172,7 +172,7 @@ def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations:
         "request_model": _first(facts.word("request_model"), invoked["model"], any_model),
         "response_model": _first(facts.word("response_model"), any_model),
     }
-    dialect, scope = coded(facts.dialect), coded(facts.said("scope"))
+    dialect, scope = coded(facts.dialect), facts.shared("scope")
     provider, vendor, flags["provider_assumed"] = _provider(facts, dialects, dialect, scope, models)
     columns: dict[str, Any] = {**models, "provider": provider.text(), "vendor": vendor}
     columns |= _failure(facts)
@@ -187,7 +187,7 @@ def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations:
     columns["operation"] = operations
     columns["vantage"] = _vantage(facts, dialects, dialect, scope)
     columns["api"] = Coded(dialect.codes, [f"otlp.{dialects[index].name}" for index in dialect.values]).text()
-    columns["source"] = by_distinct([scope, facts.said("scope_version")], _named).text()
+    columns["source"] = by_distinct([scope, facts.shared("scope_version")], _named).text()
     attempt = facts.number("attempt")
     columns["attempt"] = np.where(attempt > 0, np.minimum(attempt - (signal == "logs"), 65535), 0.0)
     columns["max_output_tokens"] = count(either(facts.number("max_output_tokens"), invoked["max_tokens"]))
@@ -364,4 +364,4 @@ def _vantage(facts: Facts, dialects: Sequence[Dialect], dialect: Coded, scope: C
         return "framework" if any(word in (scope or "") for word in FRAMEWORKS) else "client"
 
     kind = np.asarray(facts.columns["kind"])
-    return by_distinct([dialect, kind, scope, facts.said("resource_service")], seen).text()
+    return by_distinct([dialect, kind, scope, facts.shared("resource_service")], seen).text()

@@ -1,24 +1,27 @@
 """The values of attributes as they stand in OTLP (`AnyValue` messages) -> numbers and texts, all of a batch at a time.
 
-In: an Arrow array of messages, empty where nobody wants to know. Out: `Values`, asked by the place of a value.
+In: where the messages stand, empty where nobody wants to know. Out: `Values`, asked by the place of a value.
 What it must never know: what an attribute means.
 
-As seven columns, most of them empty, the values took the engine half of the time in which it read a batch. What an
-encoder writes is decoded by the column; what is right but not written so (members that follow each other, numbers in
-more bytes than they need) is first written anew by protobuf's own library. Source: opentelemetry-proto v1.
+What an encoder writes is decoded by the column, and nothing is copied that is not asked for; what is right but not
+written so (members that follow each other, numbers in more bytes than they need) is first written anew by protobuf's
+own library. Source: opentelemetry-proto v1.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from tachograph.dialects.protobuf import Octets, Slices
 
 NOTHING, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES, ODD = range(9)
 _KINDS = np.full(256, ODD, np.uint8)
@@ -30,28 +33,83 @@ _SHORT = 0x80  # a length below it takes one byte
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 # Some quote a number once more, some write the value of OTLP's JSON as text.
 _QUOTED = r'^\s*(?:\{\s*"intValue"\s*:\s*)?"?\s*(-?[0-9]+(?:\.[0-9]+)?)\s*"?\s*\}?\s*$'
+_TEXT = b"\x0a"
 _LISTED = re.compile(rb"\x0A[\x00-\x7F]\x0A[\x00-\x7F]")  # before each text of a list: two tags and two lengths
 _RAW_CHARS_MAX = 64
+# The id that an answer begins with, if it is one of the kinds that no model writes itself.
+_ANSWER = re.compile(rb'\s*\{\s*"id"\s*:\s*"((?:chatcmpl|cmpl|resp|msg|gen)[-_][\w-]{8,128})"')
+
+
+class Damaged(Exception):
+    """`places`: the values that are no message."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__(f"{len(places)} values of attributes are damaged")
+        self.places = places
 
 
 class Values:
-    """Values by their place. DecodeError where one of them is no message."""
+    """Values by their place. Damaged where one of them is no message. answers: places of texts of whole answers, of
+    which the id alone is kept.
+    """
 
-    def __init__(self, messages: pa.Array) -> None:
-        self._take_up(messages)
-        odd = np.flatnonzero(self._odd())
-        if len(odd):
-            pieces = messages.to_pylist()
-            for place in odd.tolist():
-                pieces[place] = _anew(pieces[place])
-            self._take_up(pa.array(pieces, pa.binary()))
+    def __init__(self, messages: Slices, answers: Sequence[int] = ()) -> None:
+        self._octets, self._starts, self._lengths = messages.octets, messages.starts, messages.lengths
+        self._written = messages
+        self._anew: tuple[Any, Slices] | None = None
+        self._take_up()
+        anew: dict[int, bytes] = {}
+        damaged: list[int] = []
+        for place in np.flatnonzero(self._odd()).tolist():
+            try:
+                anew[place] = _anew(self._message(place))
+            except DecodeError:
+                damaged.append(place)
+        if damaged:
+            raise Damaged(damaged)
+        anew.update((place, self._answered(anew.get(place), place)) for place in answers)
+        if anew:
+            self._replace(anew)
 
-    def _take_up(self, messages: pa.Array) -> None:
-        _, offsets, data = messages.buffers()
-        ends = np.frombuffer(offsets, np.int32)[messages.offset : messages.offset + len(messages) + 1].astype(np.int64)
-        self._messages, self._starts, self._lengths = messages, ends[:-1], np.diff(ends)
-        self._data = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    def _message(self, place: int) -> bytes:
+        start = int(self._starts[place])
+        return self._octets.raw[start : start + int(self._lengths[place])]
+
+    def _answered(self, anew: bytes | None, place: int) -> bytes:
+        """Of the message of a whole answer one of its id; of another value itself."""
+        message = self._message(place) if anew is None else anew
+        if message[:1] != _TEXT:
+            return message
+        head = next((at for at, byte in enumerate(message[1:6], 2) if byte < _SHORT), 2)
+        found = _ANSWER.match(message, head)
+        return bytes(AnyValue(string_value=found[1].decode()).SerializeToString()) if found else _TEXT + b"\0"
+
+    def _replace(self, anew: Mapping[int, bytes]) -> None:
+        """Let these messages stand in place of those that were there: behind all others."""
+        places = np.array(sorted(anew), np.int64)
+        octets = Octets([self._octets.raw, *(anew[place] for place in places.tolist())])
+        starts, lengths = self._starts.copy(), self._lengths.copy()
+        starts[places], lengths[places] = octets.starts[1:], 0
+        self._written = Slices(octets, starts, lengths)
+        lengths = lengths.copy()
+        lengths[places] = octets.lengths[1:]
+        self._anew = np.full(len(starts), -1), Slices(octets, octets.starts[1:], octets.lengths[1:])
+        self._anew[0][places] = np.arange(len(places))
+        self._octets, self._starts, self._lengths = octets, starts, lengths
+        self._take_up()
+
+    def _take_up(self) -> None:
+        self._data = self._octets.data
         self.kinds = np.where(self._lengths == 0, NOTHING, _KINDS[self._byte(0)])
+
+    def _messages(self, rows: Any) -> Any:
+        """As they stand."""
+        found = self._written.take(rows)
+        if self._anew is not None:
+            own = self._anew[0][rows]
+            if (replaced := own >= 0).any():
+                found = pc.replace_with_mask(found, pa.array(replaced), self._anew[1].take(own[replaced]))
+        return found
 
     def _byte(self, place: int, rows: Any = slice(None)) -> Any:
         """The byte at a place of each message; any byte where it is shorter."""
@@ -146,7 +204,7 @@ class Values:
     def _mixed(self, rows: Any, kinds: Any) -> Any:
         """Texts of values of any kind; lists as their texts by commas."""
         if (kinds == ARRAY).all():
-            distinct = self._messages.take(pa.array(rows)).dictionary_encode()
+            distinct = self._messages(rows).dictionary_encode()
             listed = pa.array([_listed(message) for message in distinct.dictionary.to_pylist()], pa.string())
             return listed.take(distinct.indices)
         found = pa.nulls(len(rows), pa.string()).fill_null("")
@@ -162,7 +220,7 @@ class Values:
 
     def _texts_of(self, rows: Any) -> Any:
         """Of texts: the messages without what stands before the text."""
-        messages = self._messages.take(pa.array(rows))
+        messages = self._messages(rows)
         long = self._byte(1, rows) >= _SHORT
         if not long.any():
             return as_text(pc.binary_slice(messages, 2, _SHORT + 2))
@@ -171,7 +229,7 @@ class Values:
         return as_text(pa.array([message[head:] for message, head in pieces], pa.binary()))
 
     def _pieces(self, rows: Any) -> list[bytes]:
-        return list(self._messages.take(pa.array(rows)).to_pylist())
+        return list(self._messages(rows).to_pylist())
 
     def members(self, places: Any, names: Any) -> Any:
         """Members of a JSON object, `"name":value`, of counts: numbers as they stand, texts quoted."""

@@ -29,7 +29,6 @@ from tachograph.store.errors import InUse, StoreError, explain
 DATABASE = "tachograph"
 _LOCK = "tachograph.lock"
 _CONFIG = "tachograph.xml"
-_SCHEMAS = "schemas"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
@@ -68,7 +67,7 @@ def return_memory_early() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(OSError, AttributeError):  # another C library has no such call
         library = ctypes.CDLL(None)
-        for option, value in ((_M_MMAP_THRESHOLD, 2**18), (_M_TRIM_THRESHOLD, 2**20), (_M_ARENA_MAX, 2)):
+        for option, value in ((_M_MMAP_THRESHOLD, 2**21), (_M_TRIM_THRESHOLD, 2**23), (_M_ARENA_MAX, 2)):
             library.mallopt(option, value)
 
 
@@ -105,14 +104,12 @@ class Engine:
         with self._explained():
             return list(self._client().query(sql, dict(parameters or {}), settings).result_rows)
 
-    def arrow(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, *, as_text: bool = True, **settings: Any
-    ) -> pa.Table:
-        """The answer of `sql` as an Arrow table: ids as bytes, times in UTC. as_text: strings are known to be text."""
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> pa.Table:
+        """The answer of `sql` as an Arrow table: ids as bytes, times in UTC."""
         # Told to the driver, this one too would be set and put back: a tenth of a small question.
-        told = _with_settings(sql, settings if as_text else {**settings, "output_format_arrow_string_as_string": 0})
+        told = _with_settings(sql, settings)
         with self._explained():
-            return self._client().query_arrow(told, dict(parameters or {}) or None, use_strings=as_text or None)
+            return self._client().query_arrow(told, dict(parameters or {}) or None, use_strings=True)
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Run a statement that answers nothing."""
@@ -141,17 +138,6 @@ class Engine:
             self._client().command(f"{told} FORMAT ArrowStream")
         finally:
             os.close(place)
-
-    def schema(self, name: str, text: str) -> Path:
-        """A file that holds a protobuf schema, for queries of an embedded engine: a text, it would copy into the
-        working directory.
-        """
-        if self.folder is None:
-            raise StoreError(f"{self.address} is a server: schemas are read by an embedded engine")
-        file = self.folder / _SCHEMAS / f"{name}.proto"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-        return file
 
     def release_memory(self) -> None:
         """Give back to the system what freed blocks and batches held: allocators keep them, and only ever more."""

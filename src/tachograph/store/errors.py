@@ -19,7 +19,6 @@ _UNREACHABLE = re.compile(
     r"Connection refused|timed out|Max retries|Connection reset|Name or service not known|aborted"
 )
 
-UNREADABLE = (32, 33, 444)  # of a body in protobuf
 MEMORY, TOO_MANY_PARTS, CORRUPTED = (241,), (252,), (40, 76, 79, 107, 228, 226, 271, 432, 1000, 499)
 RETRY_SECONDS = 5.0
 
@@ -30,10 +29,6 @@ class StoreError(Exception):
 
 class InUse(StoreError):
     """Another process has the data folder open; it may be asked instead."""
-
-
-class Unreadable(StoreError):
-    """What the engine was given to read cannot be read: the store itself is well."""
 
 
 class Unknown(ValueError):
@@ -53,8 +48,6 @@ def explain(error: Exception, place: str) -> Busy | StoreError:
         return StoreError(f"the store at {place} cannot be written: give this user the right to write there")
     if _UNREACHABLE.search(text):
         return Busy(f"the store at {place} does not answer: start it, or correct its address", RETRY_SECONDS)
-    if code in UNREADABLE:
-        return Unreadable(f"what the store at {place} was given cannot be read: {_first(text)}")
     if code in TOO_MANY_PARTS:
         return Busy(f"the store at {place} is merging what it was given: it will take more in a moment", RETRY_SECONDS)
     if code in MEMORY:

@@ -3,7 +3,7 @@
 In: OTLP over HTTP (protobuf, JSON) and gRPC. Out: bodies in protobuf, handed many at a time to an `Intake`, and to each
 sender the answer that the specification gives for what became of its request.
 What it must never know: what an attribute means, the store, a price, SQL.
-Why bytes: in bulk a span never becomes a Python object; the engine reads the bodies of a whole batch at once.
+Why bytes: in bulk a span never becomes a Python object; the bodies of a whole batch are read at once.
 """
 
 from __future__ import annotations
