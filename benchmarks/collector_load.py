@@ -33,7 +33,7 @@ SPANS = 500
 ATTRIBUTES = 20
 STREAMED, FAILED, CACHED = 0.4, 0.03, 0.33
 SCOPE = "opentelemetry.instrumentation.genai.{}"
-SEND_SECONDS_MAX = 60.0
+SEND_SECONDS_MAX, IDLE_SECONDS_MAX = 60.0, 2.0
 LOST_IN_A_ROW_MAX = 5
 
 # provider, library, requested model, answering model, address
@@ -229,13 +229,17 @@ class Sender:
         self._path = parts.path
         self._headers = {"content-type": "application/x-protobuf", **headers}
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SEND_SECONDS_MAX)
+        self._used = time.monotonic()
 
     def send(self, body: memoryview) -> tuple[int, float]:
         """Send one request and read its answer."""
+        if time.monotonic() > self._used + IDLE_SECONDS_MAX:
+            self._connection.close()  # by now its other end may have closed it; the next request opens a new one
         headers = {**self._headers, "content-length": str(len(body))}
         self._connection.request("POST", self._path, body, headers)
         response = self._connection.getresponse()
         response.read()
+        self._used = time.monotonic()
         return response.status, float(response.headers.get("retry-after") or 0.2)
 
     def close(self) -> None:
