@@ -197,6 +197,16 @@ def test_nothing_at_all(bench: Bench) -> None:
     assert bench.published == []
 
 
+def test_too_much_in_one_request_is_refused_alone_and_too_much_together_is_stored(bench: Bench) -> None:
+    bench.collector._reader = SpanReader(SpanLimits(entries_max=12))
+    small = [body(*(span(f"{word}{place}") for place in range(7))) for word in "abc"]
+    large = body(*(plain(f"large {place}") for place in range(12)))
+    first, refused, *others = bench.take("traces", small[0], large, *small[1:])
+    assert isinstance(refused, Refused) and refused.reason == "batch_too_large"
+    assert [answer.rejected for answer in (first, *others) if isinstance(answer, Taken)] == [0, 0, 0]
+    assert bench.ledger() == {"accepted": 21, "stored": 21}
+
+
 def test_what_is_resent_is_deduplicated(bench: Bench) -> None:
     bodies = [body(span("one"), span("two")), body(span("three"))]
     bench.take("traces", *bodies)

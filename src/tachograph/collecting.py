@@ -15,8 +15,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -24,6 +23,7 @@ import pyarrow as pa
 
 from tachograph.capture.otlp import Taken
 from tachograph.dialects.reading import SpanReader, Unreadable
+from tachograph.dialects.requests import TooMany
 from tachograph.dialects.rules import Spans
 from tachograph.flow import Busy, Refused
 from tachograph.health import Health
@@ -34,7 +34,6 @@ from tachograph.pricing import PriceBook
 from tachograph.reported import Points, read_points
 from tachograph.store import SpanLinks
 from tachograph.store.errors import StoreError
-from tachograph.store.writer import BATCH_CALLS_MAX
 
 _SOURCE = "otlp"
 RETRY_SECONDS = 5.0
@@ -71,15 +70,18 @@ class Collector:
         try:
             spans = self._reader.read(signal, bodies)
         except Unreadable as unreadable:
-            return self._without(signal, bodies, unreadable.requests)
-        if len(spans.calls) > BATCH_CALLS_MAX and len(bodies) > 1:
+            return self._without(signal, bodies, unreadable.reasons)
+        except TooMany:
             return self._halves(signal, bodies)
         return self._keep(signal, spans, len(bodies))
 
-    def _without(self, signal: str, bodies: Sequence[bytes], damaged: AbstractSet[int]) -> list[Taken | Refused]:
+    def _without(self, signal: str, bodies: Sequence[bytes], reasons: Mapping[int, str]) -> list[Taken | Refused]:
         """The others, and these refused."""
-        good = [place for place in range(len(bodies)) if place not in damaged]
-        answers: list[Taken | Refused] = [_malformed(signal)] * len(bodies)
+        good = [place for place in range(len(bodies)) if place not in reasons]
+        answers: list[Taken | Refused] = [
+            Refused(reason, _UNREADABLE[reason].format(signal=signal))
+            for reason in (reasons.get(place, "malformed") for place in range(len(bodies)))
+        ]
         taken = self._spans(signal, [bodies[place] for place in good]) if good else []
         for place, answer in zip(good, taken, strict=True):
             answers[place] = answer
@@ -156,8 +158,10 @@ class Collector:
         return answers
 
 
-def _malformed(signal: str) -> Refused:
-    return Refused("malformed", f"the body is no {signal} request of OTLP: it breaks off or is damaged")
+_UNREADABLE = {
+    "malformed": "the body is no {signal} request of OTLP: it breaks off or is damaged",
+    "batch_too_large": "there is too much in one request of {signal}: send at most 500,000 items at a time",
+}
 
 
 def _links(spans: Spans) -> SpanLinks:

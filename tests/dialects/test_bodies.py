@@ -21,12 +21,12 @@ from tachograph.dialects.names import Names
 from tachograph.dialects.numbering import RESOURCE, numbering
 from tachograph.dialects.protobuf import Octets, Slices, walk
 from tachograph.dialects.reading import SpanReader, Unreadable
-from tachograph.dialects.requests import Odd, Read, RequestReader
+from tachograph.dialects.requests import Odd, Read, RequestReader, TooMany
 from tachograph.dialects.rules import SpanLimits
 
 NUMBERS = numbering(DIALECTS)
 NAMES = [*NUMBERS.names, *(f"{tag}x" for tag in NUMBERS.tags)]
-READER = RequestReader(NUMBERS, 30)
+READER = RequestReader(NUMBERS, 30, 500)
 MANY = 60  # messages, so that they are walked together
 
 keys = st.sampled_from(NAMES) | st.sampled_from(["", "a", "http.request.method", "gen_ai.usage.input_token", "é" * 40])
@@ -250,7 +250,7 @@ def test_a_damaged_request_is_named_and_no_other(
     try:
         reader.read("traces", [good.SerializeToString(), broken])
     except Unreadable as unreadable:
-        assert unreadable.requests == {1}
+        assert unreadable.reasons == {1: "malformed"}
         with pytest.raises(DecodeError):
             ExportTraceServiceRequest.FromString(broken)
 
@@ -298,3 +298,21 @@ def test_long_messages_are_walked_one_by_one() -> None:
     counts, starts, lengths = walk(octets, octets.starts, octets.lengths, [], {0x12: 1000}).many[0x12]
     assert counts.tolist() == [len(contents) for contents in messages]
     assert (np.diff(starts) > 0).all() and (lengths == 1).all()
+
+
+def test_what_is_too_much_for_one_go_is_not_read() -> None:
+    """One request alone, and several together that are each small enough; each kind of entry counts."""
+    small = framed(0x0A, framed(0x12, b"\x12\x00" * 300))
+    assert len(READER.read("traces", [small]).columns["request"]) == 300
+    with pytest.raises(TooMany) as raised:
+        READER.read("traces", [small, small])
+    assert raised.value.requests == frozenset()
+    for large in (
+        framed(0x0A, framed(0x12, b"\x12\x00" * 501)),
+        framed(0x0A, b"\x12\x00" * 501),
+        framed(0x0A, framed(0x0A, b"\x0a\x00" * 501)),
+        b"\x0a\x00" * 501,
+    ):
+        with pytest.raises(TooMany) as raised:
+            READER.read("traces", [small, large])
+        assert raised.value.requests == {1}

@@ -50,6 +50,14 @@ _PIECE = 1 << 14  # attributes that are looked at in one go: what they need stay
 _EXCEPTION, _EXCEPTION_TYPE = b"exception", b"exception.type"
 
 
+class TooMany(Exception):
+    """More is in the bodies than is read in one go. `requests`: the numbers of those of which one alone is too much."""
+
+    def __init__(self, requests: Sequence[int]) -> None:
+        super().__init__(f"{len(requests)} requests hold too much")
+        self.requests = frozenset(requests)
+
+
 class Odd(Exception):
     """`requests`: the numbers of those that cannot be read as they are written."""
 
@@ -85,7 +93,7 @@ class Read:
 class RequestReader:
     """Reads bodies of either signal. Any thread may use it."""
 
-    def __init__(self, numbers: Numbering, attributes_max: int) -> None:
+    def __init__(self, numbers: Numbering, attributes_max: int, entries_max: int) -> None:
         names = [name.encode() for name in numbers.names]
         self._names = Names(names, [tag.encode() for tag in numbers.tags], [DETAILS.encode()])
         # By index: whether it is of the details of the input; those of which only that is known come last.
@@ -95,11 +103,11 @@ class RequestReader:
         self._first_tokens = len(numbers.first_token_events)
         self._event_names = Names([*(name.encode() for name in numbers.first_token_events), _EXCEPTION])
         self._event_attributes = Names([_EXCEPTION_TYPE])
-        self._attributes_max = attributes_max
+        self._attributes_max, self._entries_max = attributes_max, entries_max
 
     def read(self, signal: str, bodies: Sequence[bytes]) -> Read:
-        """What is in the bodies. Odd where some of them must be written anew before."""
-        top = _Top(bodies)
+        """What is in the bodies. Odd where some of them must be written anew before, TooMany where it is too much."""
+        top = _Top(bodies, self._entries_max)
         octets = Octets(top.spans)
         top.spans.clear()  # copied
         tags = _TAGS[signal]
@@ -223,34 +231,57 @@ class RequestReader:
 class _Top:
     """What is above the spans, read by protobuf's own library: it hands on spans as they stand."""
 
-    def __init__(self, bodies: Sequence[bytes]) -> None:
+    def __init__(self, bodies: Sequence[bytes], entries_max: int) -> None:
         self.spans: list[bytes] = []
         self.scopes: list[bytes] = []
         self.versions: list[bytes] = []
         self.resources: list[list[bytes]] = []
         self.resource_of_scope: list[int] = []
         self.request_of_resource: list[int] = []
-        counts, requests, odd = [], [], []
+        self._counts: list[int] = []
+        self._requests: list[int] = []
+        odd, large, entries = [], [], 0
         for number, body in enumerate(bodies):
             try:
                 request = _Request.FromString(body)
             except DecodeError:
                 odd.append(number)
                 continue
-            for of_resource in request.resource_spans:
-                self.resources.append(list(of_resource.resource.attributes))
-                self.request_of_resource.append(number)
-                for of_scope in of_resource.scope_spans:
-                    self.resource_of_scope.append(len(self.resources) - 1)
-                    self.scopes.append(of_scope.scope.name)
-                    self.versions.append(of_scope.scope.version)
-                    self.spans += of_scope.spans
-                    counts.append(len(of_scope.spans))
-                    requests.append(number)
+            own = _entries(request, entries_max)
+            entries += own
+            if own > entries_max:
+                large.append(number)
+            elif entries <= entries_max:
+                self._take(request, number)
+        if large or entries > entries_max:
+            raise TooMany(large)
         if odd:
             raise Odd(odd)
-        self.scope_of_span = np.repeat(np.arange(len(counts)), counts)
-        self.request = np.array(requests, np.int64)[self.scope_of_span]
+        self.scope_of_span = np.repeat(np.arange(len(self._counts)), self._counts)
+        self.request = np.array(self._requests, np.int64)[self.scope_of_span]
+
+    def _take(self, request: Any, number: int) -> None:
+        for of_resource in request.resource_spans:
+            self.resources.append(list(of_resource.resource.attributes))
+            self.request_of_resource.append(number)
+            for of_scope in of_resource.scope_spans:
+                self.resource_of_scope.append(len(self.resources) - 1)
+                self.scopes.append(of_scope.scope.name)
+                self.versions.append(of_scope.scope.version)
+                self.spans += of_scope.spans
+                self._counts.append(len(of_scope.spans))
+                self._requests.append(number)
+
+
+def _entries(request: Any, most: int) -> int:
+    """How much is in a request; any number above `most` where that is too much."""
+    found = len(request.resource_spans)
+    for of_resource in request.resource_spans:
+        found += len(of_resource.resource.attributes) + len(of_resource.scope_spans)
+        if found > most:
+            break
+        found += sum(len(of_scope.spans) for of_scope in of_resource.scope_spans)
+    return found
 
 
 def _pairs(octets: Octets, starts: Any, lengths: Any) -> tuple[Any, Any, Any, Any, Any]:

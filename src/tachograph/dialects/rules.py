@@ -35,9 +35,12 @@ _TAIL = re.compile(r"\.(chat|responses|messages|completion|embedding|image)$")
 
 @dataclass(frozen=True, slots=True)
 class SpanLimits:
-    """Over `attributes_max` a span is refused. Words over `word_chars_max` are cut, tags beyond `tags_max` left out."""
+    """Over `attributes_max` a span is refused; over `entries_max` (spans, scopes, what resources say) a request, and so
+    many are read in one go. Words over `word_chars_max` are cut, tags beyond `tags_max` left out.
+    """
 
     attributes_max: int = 1024
+    entries_max: int = 500_000
     word_chars_max: int = 256
     tags_max: int = 64
 
