@@ -300,6 +300,27 @@ def test_long_messages_are_walked_one_by_one() -> None:
     assert (np.diff(starts) > 0).all() and (lengths == 1).all()
 
 
+@pytest.mark.parametrize("copies", [1, MANY])
+def test_lengths_may_take_more_bytes_than_they_need(copies: int) -> None:
+    """Exporters that write a message before they know its length leave four bytes for it."""
+    model = padded(0x4A, framed(0x0A, b"gen_ai.request.model") + padded(0x12, framed(0x0A, b"gpt-5")))
+    chat = padded(0x4A, padded(0x0A, b"gen_ai.operation.name") + padded(0x12, padded(0x0A, b"chat")))
+    ids = framed(0x0A, b"t" * 16) + framed(0x12, b"s" * 8) + b"\x39" + (10**18).to_bytes(8, "little")
+    span = ids + model + chat + padded(0x7A, b"\x18\x02")
+    service = padded(0x0A, framed(0x0A, b"service.name") + padded(0x12, framed(0x0A, b"shop")))
+    body = padded(0x0A, padded(0x0A, service) + padded(0x12, padded(0x12, span) * copies))
+    READER.read("traces", [body])
+    found = SpanReader(SpanLimits()).read("traces", [body])
+    assert found.columns["request_model"].to_pylist() == ["gpt-5"] * copies
+    assert found.columns["service"].to_pylist() == ["shop"] * copies
+    assert found.columns["failed"].all()
+
+
+def padded(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    return bytes([tag, size & 127 | 128, size >> 7 & 127 | 128, size >> 14 & 127 | 128, 0]) + content
+
+
 def test_what_is_too_much_for_one_go_is_not_read() -> None:
     """One request alone, and several together that are each small enough; each kind of entry counts."""
     small = framed(0x0A, framed(0x12, b"\x12\x00" * 300))
