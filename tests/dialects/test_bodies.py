@@ -113,7 +113,7 @@ def assert_attributes(read: Read, rows: list[Span]) -> None:
     assert found.counts.tolist() == counts
     index = {name: place for place, name in enumerate(NUMBERS.names, 1)}
     expected = [
-        (row, index.get(one.key, len(index) + 1), one.key.encode(), one.value.SerializeToString())
+        (row, index.get(one.key, len(index) + 1), one.value.SerializeToString())
         for row, span in enumerate(rows)
         for one in span.attributes[: counts[row]]
         if one.key in index or one.key.startswith(NUMBERS.tags)
@@ -121,11 +121,18 @@ def assert_attributes(read: Read, rows: list[Span]) -> None:
     told = zip(
         found.owners.tolist(),
         found.indices.tolist(),
-        found.names.all().to_pylist(),
         found.values.all().to_pylist(),
         strict=True,
     )
     assert list(told) == expected
+    tags = [
+        (row, one.key.encode())
+        for row, span in enumerate(rows)
+        for one in span.attributes[: counts[row]]
+        if one.key not in index and one.key.startswith(NUMBERS.tags)
+    ]
+    owners = found.owners[found.tags].tolist()
+    assert list(zip(owners, found.tag_names.all().to_pylist(), strict=True)) == tags
     details = [any(one.key.startswith("ai.usage.inputTokenDetails.") for one in span.attributes) for span in rows]
     assert read.columns["details"].tolist() == details
 

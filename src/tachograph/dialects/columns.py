@@ -38,9 +38,9 @@ class Facts:
         self._numbers, self._dialects = numbers, dialects
         self._picked: dict[str, Any] = {}
         self._known: dict[str, Any] = {}
-        indices, self._owners, self._names = attributes.indices, attributes.owners, attributes.names
+        indices, self._owners = attributes.indices, attributes.owners
+        self._tags, self._tag_names = attributes.tags, attributes.tag_names
         flat = numbers.by_index(numbers.keys, 0)[indices]
-        self._tags = np.flatnonzero(indices > len(numbers.names))
         wanted = flat > 0
         wanted[self._tags] = True
         messages = attributes.values
@@ -150,7 +150,7 @@ class Facts:
     def tagged(self) -> dict[int, list[tuple[str, str]]]:
         """By row attribute names and values of its tags, whole names. Only before `only`."""
         found: dict[int, list[tuple[str, str]]] = {}
-        names = self._names.take(self._tags).to_pylist()
+        names = self._tag_names.all().to_pylist()
         texts = self._values.texts(self._tags, np.ones(len(self._tags), bool)).to_pylist()
         for row, name, text in zip(self._owners[self._tags].tolist(), names, texts, strict=True):
             found.setdefault(row, []).append((decoded(name), text))

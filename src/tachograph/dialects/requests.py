@@ -69,14 +69,16 @@ class Odd(Exception):
 @dataclass(slots=True)
 class Attributes:
     """counts: how many each span has, known or not. Of the known ones, in their order: owners: the rows they belong to,
-    indices: of their names, names: where these stand, values: where the messages of their values stand.
+    indices: of their names, values: where the messages of their values stand. tags: the places among them of those
+    that are tags; tag_names: where their names stand.
     """
 
     counts: Any
     owners: Any
     indices: Any
-    names: Slices
     values: Slices
+    tags: Any
+    tag_names: Slices
 
 
 @dataclass(slots=True)
@@ -96,7 +98,9 @@ class RequestReader:
     def __init__(self, numbers: Numbering, attributes_max: int, entries_max: int) -> None:
         names = [name.encode() for name in numbers.names]
         self._names = Names(names, [tag.encode() for tag in numbers.tags], [DETAILS.encode()])
-        # By index: whether it is of the details of the input; those of which only that is known come last.
+        # By index: whether it is of the details of the input; behind the names come tags, and then those of which only
+        # that is known.
+        self._tag = len(names) + 1
         self._details = np.array([False, *(name.startswith(DETAILS) for name in numbers.names), False, True])
         resource = [name for names in RESOURCE.values() for name in names]
         self._resource_names = Names([name.encode() for name in resource])
@@ -138,6 +142,7 @@ class RequestReader:
     def _attributes(self, octets: Octets, counts: Any, starts: Any, lengths: Any, odd: Any) -> tuple[Attributes, Any]:
         """The known ones, and which spans tell of the details of their input."""
         found: list[tuple[Any, ...]] = []
+        named: list[tuple[Any, Any]] = []
         owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         details = np.zeros(len(counts), bool)
         for first in range(0, len(starts), _PIECE):
@@ -146,14 +151,14 @@ class RequestReader:
             odd[owners[own][strange]] = True
             indices = self._names.indices(octets, keys, key_lengths)
             details[owners[own][self._details[indices]]] = True
-            known = np.flatnonzero((indices > 0) & (indices < len(self._details) - 1))
-            columns = (owners[own], indices, keys, key_lengths, values, value_lengths)
-            found.append(tuple(column.take(known) for column in columns))
-        whose, indices, keys, key_lengths, values, value_lengths = (
-            map(np.concatenate, zip(*found, strict=True)) if found else [np.zeros(0, np.int64)] * 6
-        )
-        names = Slices(octets, keys, key_lengths)
-        return Attributes(counts, whose, indices, names, Slices(octets, values, value_lengths)), details
+            known = np.flatnonzero((indices > 0) & (indices <= self._tag))
+            found.append(tuple(column.take(known) for column in (owners[own], indices, values, value_lengths)))
+            tags = np.flatnonzero(indices == self._tag)
+            named.append((keys.take(tags), key_lengths.take(tags)))
+        whose, indices, values, value_lengths = _columns(found, 4)
+        tag_names = Slices(octets, *_columns(named, 2))
+        tags = np.flatnonzero(indices == self._tag)
+        return Attributes(counts, whose, indices, Slices(octets, values, value_lengths), tags, tag_names), details
 
     def _status(self, octets: Octets, field: Any, odd: Any) -> Any:
         codes = np.zeros(len(odd), np.int64)
@@ -302,6 +307,10 @@ def _pairs(octets: Octets, starts: Any, lengths: Any) -> tuple[Any, Any, Any, An
         values[rows], value_lengths[rows] = found.one[_VALUE]
         odd[rows] = found.odd
     return keys, key_lengths, values, value_lengths, odd
+
+
+def _columns(pieces: Sequence[tuple[Any, ...]], width: int) -> list[Any]:
+    return [np.concatenate(column) for column in zip(*pieces, strict=True)] or [np.zeros(0, np.int64)] * width
 
 
 def _texts(values: Slices) -> list[bytes] | None:
