@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tachograph.dialects.names import Names
 from tachograph.dialects.numbering import RESOURCE, numbering
 from tachograph.dialects.protobuf import Octets, Slices, walk
 from tachograph.dialects.reading import SpanReader, Unreadable
-from tachograph.dialects.requests import Odd, Read, RequestReader, TooMany
+from tachograph.dialects.requests import Odd, Read, RequestReader, TooMany, mistaken
 from tachograph.dialects.rules import SpanLimits
 
 NUMBERS = numbering(DIALECTS)
@@ -234,6 +235,28 @@ def test_what_is_right_but_written_otherwise_is_read_as_well(rest: bytes, copies
     assert spans_read.columns["failed"].tolist() == [expected.status.code == 2] * copies
 
 
+IDS = b"\x0a\x10" + b"t" * 16 + b"\x12\x08" + b"s" * 8 + b"\x39" + (10**18).to_bytes(8, "little")
+MISTAKEN = {
+    "the spans of a scope": (b"\x10\x05", b"", b""),
+    "the key of an attribute": (b"", b"", b"\x4a\x04\x08\x05\x12\x00"),
+    "the start of a span": (b"", b"", b"\x38\x05"),
+    "the code of a status": (b"", b"", b"\x7a\x02\x1a\x00"),
+    "the name of a scope": (b"", b"\x0a\x02\x08\x05", b""),
+}
+
+
+@pytest.mark.parametrize("beside", MISTAKEN.values(), ids=list(MISTAKEN))
+@pytest.mark.parametrize("copies", [1, MANY])
+def test_a_field_of_another_kind_than_it_has_is_refused(beside: tuple[bytes, bytes, bytes], copies: int) -> None:
+    """To protobuf's own library it is a field that it does not know: what was meant would be lost without a word."""
+    scope, name, span = beside
+    body = framed(0x0A, framed(0x12, name + scope + framed(0x12, IDS + span) * copies))
+    assert ExportTraceServiceRequest.FromString(body).resource_spans
+    with pytest.raises(Unreadable) as raised:
+        SpanReader(SpanLimits()).read("traces", [framed(0x0A, framed(0x12, framed(0x12, IDS))), body])
+    assert raised.value.reasons == {1: "malformed"}
+
+
 def framed(tag: int, content: bytes) -> bytes:
     size, length = len(content), b""
     while size > 127:
@@ -258,8 +281,8 @@ def test_a_damaged_request_is_named_and_no_other(
         reader.read("traces", [good.SerializeToString(), broken])
     except Unreadable as unreadable:
         assert unreadable.reasons == {1: "malformed"}
-        with pytest.raises(DecodeError):
-            ExportTraceServiceRequest.FromString(broken)
+        with contextlib.suppress(DecodeError):
+            assert mistaken(ExportTraceServiceRequest.FromString(broken))
 
 
 @given(

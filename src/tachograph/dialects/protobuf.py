@@ -80,7 +80,8 @@ class Slices:
 class Fields:
     """one: tag -> (places, lengths) by message, a place of 0 where it is not there; of a number that is written with
     as many bytes as it needs, the number in place of the length. many: tag -> (how many of each message, places,
-    lengths), in their order. odd: which messages are damaged, or written so that a field is not told by its place.
+    lengths), in their order. odd: which messages are damaged, or written so that a field is not told by its place, or
+    hold what is wanted in a way in which it is not written.
     """
 
     one: dict[int, tuple[Any, Any]]
@@ -116,6 +117,9 @@ class _Walk:
         # Of lists, by step a column of places and one of lengths; beside them what was found message by message.
         self._columns: dict[int, list[tuple[Any, Any]]] = {tag: [] for tag in many}
         self._singly: dict[int, tuple[list[int], list[int], list[int]]] = {tag: ([], [], []) for tag in many}
+        self._numbers = frozenset(tag >> 3 for tag in (*one, *many))
+        # By tag, as far as it takes one byte: a field that is wanted, written as another kind.
+        self._mistaken = np.array([tag >> 3 in self._numbers and tag not in (*one, *many) for tag in range(256)])
         self.odd = np.zeros(self._size, bool)
         self._rows = np.flatnonzero(lengths > 0)
         self._at, self._ends = starts[self._rows], (starts + lengths)[self._rows]
@@ -186,6 +190,7 @@ class _Walk:
             left -= len(own)
             if not left:
                 return
+        self.odd[rows[self._mistaken.take(tags, mode="clip")]] = True
 
     def _column(self, rows: Any, values: Any) -> Any:
         if len(rows) == self._size:
@@ -223,7 +228,9 @@ class _Walk:
                 return False
             if at > end or tag < 8:
                 return False
-            if tag in one:
+            if tag not in one:
+                right = right and tag >> 3 not in self._numbers
+            else:
                 right = right and not (tag in self._messages and one[tag][0][row])
                 one[tag][0][row], one[tag][1][row] = start, length
         return right and at == end

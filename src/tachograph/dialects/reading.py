@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tachograph.dialects import DIALECTS
 from tachograph.dialects.columns import Facts
 from tachograph.dialects.numbering import numbering
-from tachograph.dialects.requests import Odd, RequestReader, TooMany
+from tachograph.dialects.requests import Odd, RequestReader, TooMany, mistaken
 from tachograph.dialects.rules import SpanLimits, Spans, judge
 from tachograph.dialects.values import Damaged
 
@@ -75,6 +75,8 @@ def _anew(signal: str, body: bytes) -> bytes | None:
     try:
         message = _MESSAGES[signal].FromString(body)
     except DecodeError:
+        return None
+    if mistaken(message):
         return None
     message.DiscardUnknownFields()
     return bytes(message.SerializeToString())

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tachograph.dialects.names import Names
 from tachograph.dialects.numbering import DETAILS, RESOURCE, Numbering
@@ -256,6 +257,8 @@ class _Top:
             entries += own
             if own > entries_max:
                 large.append(number)
+            elif mistaken(request, 3):
+                odd.append(number)
             elif entries <= entries_max:
                 self._take(request, number)
         if large or entries > entries_max:
@@ -276,6 +279,15 @@ class _Top:
                 self.spans += of_scope.spans
                 self._counts.append(len(of_scope.spans))
                 self._requests.append(number)
+
+
+def mistaken(message: Any, depth: int = 100) -> bool:
+    """Whether a field that the message knows is there as another kind: to the library it is one that nobody knows."""
+    known = message.DESCRIPTOR.fields_by_number
+    if any(field.field_number in known for field in UnknownFieldSet(message)):
+        return True
+    below = [(field, value) for field, value in message.ListFields() if depth and field.message_type is not None]
+    return any(mistaken(one, depth - 1) for field, value in below for one in (value if field.is_repeated else [value]))
 
 
 def _entries(request: Any, most: int) -> int:
