@@ -78,14 +78,13 @@ class Collector:
     def _without(self, signal: str, bodies: Sequence[bytes], reasons: Mapping[int, str]) -> list[Taken | Refused]:
         """The others, and these refused."""
         good = [place for place in range(len(bodies)) if place not in reasons]
-        answers: list[Taken | Refused] = [
-            Refused(reason, _UNREADABLE[reason].format(signal=signal))
-            for reason in (reasons.get(place, "malformed") for place in range(len(bodies)))
-        ]
-        taken = self._spans(signal, [bodies[place] for place in good]) if good else []
-        for place, answer in zip(good, taken, strict=True):
-            answers[place] = answer
-        return answers
+        taken = iter(self._spans(signal, [bodies[place] for place in good]) if good else [])
+        most = self._reader.limits.entries_max
+        refused = {
+            place: Refused(reason, _UNREADABLE[reason].format(signal=signal, most=most))
+            for place, reason in reasons.items()
+        }
+        return [refused[place] if place in refused else next(taken) for place in range(len(bodies))]
 
     def _halves(self, signal: str, bodies: Sequence[bytes]) -> list[Taken | Refused]:
         middle = len(bodies) // 2
@@ -160,7 +159,7 @@ class Collector:
 
 _UNREADABLE = {
     "malformed": "the body is no {signal} request of OTLP: it breaks off or is damaged",
-    "batch_too_large": "there is too much in one request of {signal}: send at most 500,000 items at a time",
+    "batch_too_large": "there is too much in one request of {signal}: send at most {most:,} items at a time",
 }
 
 

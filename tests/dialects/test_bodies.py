@@ -330,6 +330,30 @@ def test_long_messages_are_walked_one_by_one() -> None:
     assert (np.diff(starts) > 0).all() and (lengths == 1).all()
 
 
+BROKEN = framed(0x0A, b"service.name") + framed(0x12, b"\x0a\x09x")  # a value that breaks off
+THROWN = framed(0x12, b"exception") + framed(0x1A, framed(0x0A, b"exception.type") + framed(0x12, b"\x0a\x09x"))
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        framed(0x0A, framed(0x0A, BROKEN)) + framed(0x12, framed(0x12, IDS)),
+        framed(0x12, framed(0x12, IDS + framed(0x5A, THROWN))),
+    ],
+    ids=["of a resource", "of an event"],
+)
+def test_a_damaged_value_leaves_neighbours_as_they_are(damaged: bytes) -> None:
+    """Also one with bytes that are no text, which protobuf's own library would refuse."""
+    said = framed(0x0A, framed(0x0A, b"service.name") + framed(0x12, framed(0x0A, b"\xff")))
+    event = framed(0x12, b"exception") + framed(
+        0x1A, framed(0x0A, b"exception.type") + framed(0x12, framed(0x0A, b"\xff"))
+    )
+    neighbour = framed(0x0A, framed(0x0A, said) + framed(0x12, framed(0x12, IDS + framed(0x5A, event))))
+    with pytest.raises(Unreadable) as raised:
+        SpanReader(SpanLimits()).read("traces", [neighbour, framed(0x0A, damaged), neighbour])
+    assert raised.value.reasons == {1: "malformed"}
+
+
 @pytest.mark.parametrize("copies", [1, MANY])
 def test_lengths_may_take_more_bytes_than_they_need(copies: int) -> None:
     """Exporters that write a message before they know its length leave four bytes for it."""

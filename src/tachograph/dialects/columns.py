@@ -32,7 +32,7 @@ class Facts:
 
     def __init__(self, read: Read, numbers: Numbering, dialects: Sequence[Dialect]) -> None:
         attributes = read.attributes
-        self.columns, self._shared = read.columns, read.shared
+        self.columns, self._shared = dict(read.columns), read.shared
         self.attributes = attributes.counts
         self.rows = len(attributes.counts)
         self._numbers, self._dialects = numbers, dialects
@@ -73,7 +73,7 @@ class Facts:
         """The members of a JSON object: every token count that was there, under its own name and as it came."""
         places = np.flatnonzero((flat > 0) & (flat <= self._numbers.token_counts))
         places = places[np.isin(self._values.kinds[places], (INT, DOUBLE, STRING))]
-        names = pa.array(self._numbers.names).take(pa.array(indices[places].astype(np.int64) - 1))
+        names = pa.array(self._numbers.names).take(pa.array(indices[places] - 1))
         members = self._values.members(places, names)
         ends = np.cumsum(np.bincount(owner[places], minlength=self.rows))
         offsets = pa.array(np.concatenate([[0], ends]), pa.int32())

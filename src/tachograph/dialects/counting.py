@@ -123,7 +123,7 @@ def _beside(facts: Facts, dialects: Sequence[Dialect], told_by: tuple[Coded, Cod
         beside = beside and not scoped(scope, table.within_scopes)
         return beside, scoped(scope, table.reasoning_beside_scopes)
 
-    found = by_distinct([*told_by, np.asarray(facts.columns["details"])], answer)
+    found = by_distinct([*told_by, facts.columns["details"]], answer)
     return found.part(0).holds(), found.part(1).holds()
 
 

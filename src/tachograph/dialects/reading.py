@@ -38,7 +38,7 @@ class SpanReader:
     """Reads and judges. Any thread may use it."""
 
     def __init__(self, limits: SpanLimits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._numbers = numbering(DIALECTS)
         self._reader = RequestReader(self._numbers, limits.attributes_max, limits.entries_max)
 
@@ -67,7 +67,7 @@ class SpanReader:
         except Damaged as damaged:
             owners = read.attributes.owners[damaged.places]
             raise Odd(np.unique(read.columns["request"][owners]).tolist()) from damaged
-        return judge(facts, signal, DIALECTS, self._limits)
+        return judge(facts, signal, DIALECTS, self.limits)
 
 
 def _anew(signal: str, body: bytes) -> bytes | None:

@@ -194,11 +194,9 @@ class RequestReader:
         keys, key_lengths, values, value_lengths, strange = _pairs(octets, said[1][own], said[2][own])
         odd[owners[of_event[own[strange]]]] = True
         named = np.flatnonzero(self._event_attributes.indices(octets, keys, key_lengths))
-        texts = _texts(Slices(octets, values[named], value_lengths[named]))
         rows = owners[of_event[own[named]]]
-        if texts is None:
-            odd[rows] = True
-            return
+        texts, damaged = _texts(Slices(octets, values[named], value_lengths[named]))
+        odd[rows[damaged]] = True
         for row, text in zip(rows.tolist(), texts, strict=True):
             thrown[row] = thrown[row] or text
 
@@ -220,9 +218,9 @@ class RequestReader:
         keys, key_lengths, values, value_lengths, strange = _pairs(octets, octets.starts, octets.lengths)
         indices = self._resource_names.indices(octets, keys, key_lengths)
         known = np.flatnonzero(indices)
-        texts = _texts(Slices(octets, values[known], value_lengths[known]))
-        if strange.any() or texts is None:
-            raise Odd(sorted({top.request_of_resource[owner] for owner in owners.tolist()}))
+        texts, damaged = _texts(Slices(octets, values[known], value_lengths[known]))
+        if odd := [*owners[strange].tolist(), *owners[known[damaged]].tolist()]:
+            raise Odd([top.request_of_resource[owner] for owner in odd])
         said: list[dict[int, bytes]] = [{} for _ in top.resources]
         for owner, index, text in zip(owners[known].tolist(), indices[known].tolist(), texts, strict=True):
             said[owner].setdefault(index, text)
@@ -325,14 +323,14 @@ def _columns(pieces: Sequence[tuple[Any, ...]], width: int) -> list[Any]:
     return [np.concatenate(column) for column in zip(*pieces, strict=True)] or [np.zeros(0, np.int64)] * width
 
 
-def _texts(values: Slices) -> list[bytes] | None:
-    """Values as texts, empty where they are none; None where one of them is damaged."""
+def _texts(values: Slices) -> tuple[list[bytes], list[int]]:
+    """(values as texts, empty where they are none; the places of those that are damaged)."""
     try:
         read = Values(values)
-    except Damaged:
-        return None
+    except Damaged as damaged:
+        return [b""] * len(values), list(damaged.places)
     rows = np.arange(len(values))
-    return [text.encode() if text else b"" for text in read.texts(rows, read.kinds == STRING).to_pylist()]
+    return [text.encode() if text else b"" for text in read.texts(rows, read.kinds == STRING).to_pylist()], []
 
 
 def _bytes(octets: Octets, field: Any, rows: int) -> pa.BinaryArray:

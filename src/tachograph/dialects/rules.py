@@ -74,7 +74,7 @@ def judge(facts: Facts, signal: str, dialects: Sequence[Dialect], limits: SpanLi
     is_call = verdict == verdicts.index("")
     calls = np.flatnonzero(is_call)
     own = slice(None) if len(calls) == len(verdict) else calls  # most often all are
-    request = np.asarray(facts.columns["request"]).astype(np.int64)
+    request = facts.columns["request"]
     tags = tags_of(facts, calls, dialects, limits.tags_max, limits.word_chars_max)
     facts.only(is_call)
     columns = _columns(facts, signal, dialects, Coded(operations.codes[own], operations.values).text())
@@ -143,9 +143,9 @@ def _verdict(
     verdicts = ["", *sorted({verdict for _, verdict in found.values if verdict})]
     verdicts += ["refused:too_many_attributes", "refused:bad_ids", "refused:bad_time"]
     verdict = np.array([verdicts.index(word) for _, word in found.values], np.int64)[found.codes]
-    start = np.asarray(facts.columns["start_ns"])
+    start = facts.columns["start_ns"]
     if signal == "logs":
-        start = np.where(start == 0, np.asarray(facts.columns["end_ns"]), start)
+        start = np.where(start == 0, facts.columns["end_ns"], start)
     for wrong, word in (
         ((start < _TIME_MIN_NS) | (start >= _TIME_MAX_NS), "bad_time"),
         (~identified if signal == "traces" else np.zeros(facts.rows, bool), "bad_ids"),
@@ -164,7 +164,7 @@ def _first_half(facts: Facts, dialects: Sequence[Dialect]) -> Any:
     there = np.zeros(facts.rows, bool)
     for fact in ("response_id", "input_tokens", "output_tokens"):
         there[facts.there(fact)] = True
-    return halves & ~there & (np.asarray(facts.columns["status_code"]) != 2)
+    return halves & ~there & (facts.columns["status_code"] != 2)
 
 
 def _columns(facts: Facts, signal: str, dialects: Sequence[Dialect], operations: Any) -> dict[str, Any]:
@@ -267,8 +267,8 @@ def host_word(spelled: str) -> str:
 def _times(
     facts: Facts, signal: str, dialects: Sequence[Dialect], invoked_stream: Any, flags: dict[str, Any]
 ) -> dict[str, Any]:
-    start = np.asarray(facts.columns["start_ns"]).astype(np.int64)
-    end = np.asarray(facts.columns["end_ns"]).astype(np.int64)
+    start = facts.columns["start_ns"].astype(np.int64)
+    end = facts.columns["end_ns"].astype(np.int64)
     stated = either(facts.number("duration_ms"), facts.number("duration_s") * 1000)
     with np.errstate(invalid="ignore"):
         stated = np.where((stated > 0) & (stated < 1e8), stated, np.nan)
@@ -299,7 +299,7 @@ def _times(
 
 
 def _ttft(facts: Facts, start: Any) -> Any:
-    event = np.asarray(facts.columns["first_event_ns"]).astype(np.int64)
+    event = facts.columns["first_event_ns"].astype(np.int64)
     ttft = _positive(facts.number("ttft_s") * 1000)
     for other in (facts.number("ttft_ms"), (event - start) / 1e6 * (event > 0), first_token_ms(facts, start)):
         ttft = either(ttft, _positive(other))
@@ -334,7 +334,7 @@ def _failure(facts: Facts) -> dict[str, Any]:
         return told is not None, (told if told != "true" else None) or thrown
 
     found = by_distinct([facts.word("error"), facts.said("exception")], word)
-    failed = found.part(0).holds() | (np.asarray(facts.columns["status_code"]) == 2)
+    failed = found.part(0).holds() | (facts.columns["status_code"] == 2)
     failed = failed | by_distinct([facts.word("level")], lambda level: level == "ERROR").holds()
     failed = failed | np.asarray(pc.fill_null(pc.is_in(event, pa.array(_FAILED_EVENTS)), False))
     with np.errstate(invalid="ignore"):
@@ -366,5 +366,5 @@ def _vantage(facts: Facts, dialects: Sequence[Dialect], dialect: Coded, scope: C
             return "server"
         return "framework" if any(word in (scope or "") for word in FRAMEWORKS) else "client"
 
-    kind = np.asarray(facts.columns["kind"])
+    kind = facts.columns["kind"]
     return by_distinct([dialect, kind, scope, facts.shared("resource_service")], seen).text()
