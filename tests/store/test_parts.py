@@ -7,6 +7,8 @@ import time
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from tachograph.flow.batch import to_batch
 from tachograph.store import Store, open_store
 from tachograph.store.engine import Engine
@@ -48,6 +50,25 @@ def test_parts_are_merged(tmp_path: Path) -> None:
         while (parts := _parts(store)) > writes / 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert parts <= writes / 2
+
+
+@pytest.mark.long
+def test_what_was_merged_is_not_merged_with_every_few_new_parts(tmp_path: Path) -> None:
+    """Parts of 90 KB, as a request of some hundred calls leaves them: by the base of before, five times by then."""
+    writes = 80
+    with open_store(f"chdb://{tmp_path / 'data'}") as store:
+        for _ in range(writes):
+            store.engine.command(
+                "INSERT INTO calls (call_id, started_at, usage_raw)"
+                " SELECT randomFixedString(16), toDateTime64('2026-11-24 12:00:00', 6, 'UTC'), randomString(160)"
+                " FROM numbers(500)"
+            )
+        deadline = time.monotonic() + 30
+        while (parts := _parts(store)) > writes / 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert parts <= writes / 2
+        ((merges,),) = store.engine.query("SELECT max(level) FROM system.parts WHERE table = 'calls' AND active")
+        assert 1 <= merges <= 3
 
 
 def _parts(store: Store) -> int:
