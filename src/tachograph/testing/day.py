@@ -18,7 +18,7 @@ from tachograph.testing.provider_truth import Truth
 
 SEED = 7
 ALIAS, BEFORE, AFTER = "mistral-large-latest", "mistral-large-2411", "mistral-large-2512"
-EXPERIMENT, CANARY_MODEL, CANARY_PERCENT = "cheaper-drafts", "gpt-5-mini", 10
+EXPERIMENT, CANARY_MODEL, CANARY_PERCENT = "cheaper-drafts", "gpt-5-mini", 20
 UNPRICED = "acme/support-7b"
 JUMP_TEAM, JUMP_SERVICE, JUMP_TIMES = "growth", "campaigns", 8
 SPIKE, INCIDENT = (9.0, 9.75), (11.0, 12.5)
