@@ -73,6 +73,23 @@ def test_while_one_batch_is_stored_the_next_gathers() -> None:
     run(test())
 
 
+def test_after_a_batch_that_took_long_the_next_gathers_longer_and_not_for_ever() -> None:
+    async def test() -> None:
+        intake, clock = RecordingIntake(), asyncio.get_running_loop().time
+        intake.gate.clear()
+        async with Gatherer(intake, dataclasses.replace(LIMITS, gather_seconds=0.3)) as gatherer:
+            first = asyncio.create_task(gatherer.submit("traces", SMALL))
+            await asyncio.sleep(1.0)
+            intake.gate.set()
+            await first
+            for least, most in ((0.9, 2.0), (0.3, 0.9)):  # the first was slow, the second was not
+                begun = clock()
+                await gatherer.submit("traces", SMALL)
+                assert least - 0.01 < clock() - begun < most
+
+    run(test())
+
+
 def test_busy_reaches_everybody_and_nothing_is_stored() -> None:
     async def test() -> None:
         intake = RecordingIntake(busy(1, 7))

@@ -1,7 +1,8 @@
 """Many requests become one batch: the engine's fixed cost is paid once for all that wait.
 
 In: bodies in protobuf from both doors. Out: to each what became of it, once `Intake.take` has returned. One thread
-stores, one batch at a time: while it stores, the next batch gathers, so batches grow by themselves under load.
+stores, one batch at a time: while it stores, the next batch gathers, so batches grow by themselves under load. Below
+that, what storing takes decides how long the next batch gathers.
 A sender that has gone is dropped while it waits; once its body is being stored it is stored.
 What it must never know: HTTP, gRPC, what is inside a body.
 """
@@ -20,6 +21,7 @@ from tachograph.capture.otlp.limits import DoorLimits, InFlight
 from tachograph.flow import Busy, Refused
 
 LOG = logging.getLogger("tachograph.otlp")
+RESTS = 3  # times as long as storing took, gathering may take: a quarter of a core at most goes to small batches
 Outcome = Taken | Refused
 
 
@@ -76,6 +78,7 @@ class Gatherer:
         self._arrived = asyncio.Event()
         self._stopping = False
         self._storing: list[float] = []
+        self._took = 0.0
         self._thread = ThreadPoolExecutor(1, "otlp-store")
         self._pump: asyncio.Task[None] | None = None
         self.held = InFlight(limits)
@@ -132,13 +135,17 @@ class Gatherer:
             oldest = min((signal for signal in SIGNALS if self._queues[signal].waiting), key=self._since, default=None)
             if oldest is None and self._stopping:
                 return None
-            left = None if oldest is None else self._since(oldest) + self._limits.gather_seconds - _clock()
+            left = None if oldest is None else self._since(oldest) + self._patience() - _clock()
             if left is not None and (left <= 0 or self._stopping):
                 return oldest
             for signal in SIGNALS:
                 if self._queues[signal].full(self._limits):
                     return signal
             await self._arrival(left)
+
+    def _patience(self) -> float:
+        """How long a batch gathers, in seconds: from `gather_seconds` to RESTS times that."""
+        return RESTS * min(max(self._limits.gather_seconds / RESTS, self._took), self._limits.gather_seconds)
 
     def _since(self, signal: str) -> float:
         return self._queues[signal].waiting[0].since
@@ -154,7 +161,7 @@ class Gatherer:
         """Store one batch and tell everybody in it; whatever goes wrong, nobody is told success without it."""
         bodies = [waiting.body for waiting in batch]
         loop = asyncio.get_running_loop()
-        self._storing = [waiting.since for waiting in batch]
+        self._storing, began = [waiting.since for waiting in batch], _clock()
         try:
             outcomes = _matching(await loop.run_in_executor(self._thread, self._intake.take, signal, bodies), batch)
         except Busy as busy:
@@ -166,7 +173,7 @@ class Gatherer:
         else:
             _tell(batch, outcomes)
         finally:
-            self._storing = []
+            self._storing, self._took = [], _clock() - began
 
 
 def _clock() -> float:
