@@ -49,10 +49,10 @@ def test_the_oldest_is_forgotten_and_said_so() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_piece_larger_than_a_generation() -> None:
-    memory = Recent()
-    memory.add(keys(3500), 5)
-    assert memory.perhaps(keys(3500)).all()
-    memory.add(keys(3500, 2), 4)
+    memory, many = Recent(), 1000 * recent.GENERATIONS_MAX - 500
+    memory.add(keys(many), 5)
+    assert memory.perhaps(keys(many)).all()
+    memory.add(keys(many, 2), 4)
     memory.add(keys(0), 9)
     assert memory.perhaps(keys(0)).shape == (0,)
     assert memory.forgotten_until == 5
