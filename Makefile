@@ -43,11 +43,14 @@ up: .venv/.ready ## set everything up and run it: screens and API on http://127.
 demo: .venv/.ready ## a day of lively traffic in four minutes, on http://127.0.0.1:4180
 	.venv/bin/tachograph demo
 
+# Files in the order of their names: xdist would begin with those of most tests, and end with the few that take minutes.
+PYTEST = $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
 test: .venv/.ready ## set everything up and pass the tests
-	$(PY) -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(PYTEST)
 
 test-long: .venv/.ready ## the tests that take minutes: fuzzing, kill -9, real servers
-	$(PY) -m pytest -m long -n 2 --dist loadfile --max-worker-restart 0
+	$(PYTEST) -m long
 
 check: format lint types contract docs ui-check test ## everything that must hold before a commit
 
