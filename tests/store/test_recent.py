@@ -48,6 +48,15 @@ def test_the_oldest_is_forgotten_and_said_so() -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_memory_stands_still_from_the_second_generation_on() -> None:
+    memory, held = Recent(), []
+    for place in range(recent.GENERATIONS_MAX * 3):
+        memory.add(keys(900, place), place)
+        held.append(memory.held_bytes // (recent._BITS // 8))
+    assert held == [1, *[recent.GENERATIONS_MAX] * (len(held) - 1)]
+
+
+@pytest.mark.usefixtures("small")
 def test_a_piece_larger_than_a_generation() -> None:
     memory, many = Recent(), 1000 * recent.GENERATIONS_MAX - 500
     memory.add(keys(many), 5)

@@ -24,6 +24,7 @@ class Recent:
 
     def __init__(self) -> None:
         self._generations: list[_Generation] = []
+        self._unused: list[_Generation] = []
         self.forgotten_until = 0  # the largest `at` of all keys that were forgotten
 
     def add(self, keys: Any, at: int) -> None:
@@ -32,10 +33,21 @@ class Recent:
         for start in range(0, len(keys), GENERATION_KEYS):
             piece = keys[start : start + GENERATION_KEYS]
             if not self._generations or self._generations[-1].keys + len(piece) > GENERATION_KEYS:
-                self._generations.append(_Generation())
+                self._begin()
             self._generations[-1].add(piece, at)
-            if len(self._generations) > GENERATIONS_MAX:
-                self.forgotten_until = max(self.forgotten_until, self._generations.pop(0).until)
+
+    def _begin(self) -> None:
+        """Begin a generation. Who needs a second one will need all: their memory is taken at once and used again, so
+        that what a loaded process holds stands still early.
+        """
+        if len(self._generations) == 1:
+            self._unused = [_Generation() for _ in range(GENERATIONS_MAX - 1)]
+        if len(self._generations) == GENERATIONS_MAX:
+            oldest = self._generations.pop(0)
+            self.forgotten_until = max(self.forgotten_until, oldest.until)
+            oldest.clear()
+            self._unused.append(oldest)
+        self._generations.append(self._unused.pop() if self._unused else _Generation())
 
     def perhaps(self, keys: Any) -> Any:
         """For each key: False where it was surely not remembered."""
@@ -48,14 +60,19 @@ class Recent:
     @property
     def held_bytes(self) -> int:
         """Memory."""
-        return len(self._generations) * _BITS // 8
+        return (len(self._generations) + len(self._unused)) * _BITS // 8
 
 
 class _Generation:
     """All bits of a key lie in one block: ten places all over memory would be ten times to wait for it."""
 
     def __init__(self) -> None:
-        self._words = np.zeros(_BITS // 64, np.uint64)
+        self._words = np.empty(_BITS // 64, np.uint64)  # written to by `clear`: zeros alone would not be in memory yet
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._words.fill(0)
         self.keys = 0
         self.until = 0
 
