@@ -73,19 +73,27 @@ def test_while_one_batch_is_stored_the_next_gathers() -> None:
     run(test())
 
 
-def test_after_a_batch_that_took_long_the_next_gathers_longer_and_not_for_ever() -> None:
+def test_who_came_while_a_batch_took_long_waits_longer_for_others_and_who_sends_alone_does_not() -> None:
     async def test() -> None:
         intake, clock = RecordingIntake(), asyncio.get_running_loop().time
         intake.gate.clear()
         async with Gatherer(intake, dataclasses.replace(LIMITS, gather_seconds=0.3)) as gatherer:
             first = asyncio.create_task(gatherer.submit("traces", SMALL))
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.9)
+            begun = clock()
+            second = asyncio.create_task(gatherer.submit("traces", SMALL))
+            await asyncio.sleep(0.01)
             intake.gate.set()
-            await first
-            for least, most in ((0.9, 2.0), (0.3, 0.9)):  # the first was slow, the second was not
-                begun = clock()
-                await gatherer.submit("traces", SMALL)
-                assert least - 0.01 < clock() - begun < most
+            await asyncio.gather(first, second)
+            assert 0.89 < clock() - begun < 2.0
+            intake.gate.clear()
+            third = asyncio.create_task(gatherer.submit("traces", SMALL))
+            await asyncio.sleep(0.9)
+            intake.gate.set()
+            await third
+            begun = clock()
+            await gatherer.submit("traces", SMALL)
+            assert 0.29 < clock() - begun < 0.89
 
     run(test())
 

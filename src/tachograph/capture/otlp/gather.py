@@ -2,7 +2,7 @@
 
 In: bodies in protobuf from both doors. Out: to each what became of it, once `Intake.take` has returned. One thread
 stores, one batch at a time: while it stores, the next batch gathers, so batches grow by themselves under load. Below
-that, what storing takes decides how long the next batch gathers.
+that, where several send, what storing takes decides how long the next batch gathers.
 A sender that has gone is dropped while it waits; once its body is being stored it is stored.
 What it must never know: HTTP, gRPC, what is inside a body.
 """
@@ -173,7 +173,9 @@ class Gatherer:
         else:
             _tell(batch, outcomes)
         finally:
-            self._storing, self._took = [], _clock() - began
+            self._storing = []
+            # Nobody came meanwhile: whoever sends was in the batch, and would only wait for themselves.
+            self._took = _clock() - began if any(queue.waiting for queue in self._queues.values()) else 0.0
 
 
 def _clock() -> float:

@@ -26,8 +26,8 @@ class DoorLimits:
     connections_max: open connections of each door; one more is told 503 (HTTP) or closed (gRPC).
     in_flight_bytes_max, in_flight_requests_max: what is read, waiting or being stored, over both doors; past it the
     doors are busy. batch_bytes_max, batch_requests_max: what is stored in one go; a larger single request goes alone.
-    gather_seconds: how long the first request of a batch waits for others; where storing takes long, up to three times
-    that. request_seconds_max: how long a sender may take to send one request. idle_seconds_max: how long a connection
+    gather_seconds: how long the first request of a batch waits for others; where many come, up to three times that.
+    request_seconds_max: how long a sender may take to send one request. idle_seconds_max: how long a connection
     may stay open unused. stop_seconds_max: how long requests in flight may take once the doors are told to stop.
     """
 
