@@ -78,7 +78,7 @@ class Gatherer:
         self._arrived = asyncio.Event()
         self._stopping = False
         self._storing: list[float] = []
-        self._took = 0.0
+        self._gather_seconds = limits.gather_seconds  # as long as the next batch gathers
         self._thread = ThreadPoolExecutor(1, "otlp-store")
         self._pump: asyncio.Task[None] | None = None
         self.held = InFlight(limits)
@@ -135,17 +135,13 @@ class Gatherer:
             oldest = min((signal for signal in SIGNALS if self._queues[signal].waiting), key=self._since, default=None)
             if oldest is None and self._stopping:
                 return None
-            left = None if oldest is None else self._since(oldest) + self._patience() - _clock()
+            left = None if oldest is None else self._since(oldest) + self._gather_seconds - _clock()
             if left is not None and (left <= 0 or self._stopping):
                 return oldest
             for signal in SIGNALS:
                 if self._queues[signal].full(self._limits):
                     return signal
             await self._arrival(left)
-
-    def _patience(self) -> float:
-        """How long a batch gathers, in seconds: from `gather_seconds` to RESTS times that."""
-        return RESTS * min(max(self._limits.gather_seconds / RESTS, self._took), self._limits.gather_seconds)
 
     def _since(self, signal: str) -> float:
         return self._queues[signal].waiting[0].since
@@ -174,8 +170,9 @@ class Gatherer:
             _tell(batch, outcomes)
         finally:
             self._storing = []
-            # Nobody came meanwhile: whoever sends was in the batch, and would only wait for themselves.
-            self._took = _clock() - began if any(queue.waiting for queue in self._queues.values()) else 0.0
+            # Where nobody came meanwhile, whoever sends was in the batch, and would only wait for themselves.
+            least, others = self._limits.gather_seconds, any(queue.waiting for queue in self._queues.values())
+            self._gather_seconds = min(max(least, RESTS * (_clock() - began)), RESTS * least) if others else least
 
 
 def _clock() -> float:
