@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.ports import free_port
 
 from tachograph import cli
 from tachograph.call import from_dict
@@ -245,12 +245,6 @@ def test_a_folder_that_cannot_be_used_is_named(run: Any, tmp_path: Path) -> None
     ran = run("ask", "calls", "--store", tmp_path / "file" / "store")
     assert ran.code == 2
     assert str(tmp_path / "file") in ran.err and ran.err.count("\n") == 1
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

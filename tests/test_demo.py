@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.durability.process import free_ports
+from tests.ports import free_ports
 
 from tachograph import demo
 from tachograph.call import Call

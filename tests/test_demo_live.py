@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from tests.capture.gateway.envoys import binary
-from tests.durability.process import free_ports
+from tests.ports import free_ports
 
 from tachograph.testing import day
 

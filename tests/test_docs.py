@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.capture.gateway.envoys import binary
-from tests.durability.process import free_ports
+from tests.ports import free_ports
 
 from tachograph.call import Call
 from tachograph.pricing import price_book

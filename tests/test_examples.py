@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.ports import free_port
 
 from tachograph.call import Call
 from tachograph.capture.lines import read_calls
@@ -45,12 +45,6 @@ def blocks(example: str, language: str) -> list[str]:
 def shown(text: str) -> list[str]:
     """What is printed, without what differs from run to run: numbers, their units, widths."""
     return [word for word in re.sub(r"\d[\d.,:TZ-]*", "", text).split() if word not in ("ms", "s", "us")]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def eventually(found: Callable[[], Any]) -> Any:

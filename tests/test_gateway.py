@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.capture.gateway.envoys import binary, end_all, standing_in
 from tests.durability.asking import PATH, routes
-from tests.durability.process import free_ports
+from tests.ports import free_port
 
 from tachograph import gateway
 from tachograph.call import Call
@@ -32,7 +32,7 @@ SINCE = datetime.now(UTC) - timedelta(minutes=1)
 
 class Whole:
     def __init__(self, folder: Path, provider: Provider, keeping: Keeping, health: Health) -> None:
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.folder, self.keeping, self.health = folder / "gateway", keeping, health
         self.settings = Settings(
             store=str(folder / "none"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -20,32 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_ports
+
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
-_LOWEST_PORT = 15_000
-_OUTGOING_FROM = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_given: set[int] = set()
 LEDGER = ("accepted", "stored", "deduplicated", "refused", "ignored")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the system gives to outgoing connections.
-
-    None of them is given twice, by this worker or by another: one whose process was just killed is free for a second,
-    and who took it then would be in the way of the process that comes back.
-    """
-    found: list[int] = []
-    while len(found) < count:
-        port = random.SystemRandom().randrange(_LOWEST_PORT + _WORKER, _OUTGOING_FROM, _WORKERS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if port not in _given and probe.connect_ex(("127.0.0.1", port)):
-                probe.bind(("127.0.0.1", port))
-                _given.add(port)
-                found.append(port)
-    return found
 
 
 @dataclass

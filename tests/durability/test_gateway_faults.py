@@ -16,7 +16,8 @@ import pytest
 from tests.capture.gateway.envoys import binary, end_all, plain, standing_in
 from tests.durability import truth
 from tests.durability.asking import Askers, Witness, counted, routes, trace_of
-from tests.durability.process import Up, command, free_ports, summed
+from tests.durability.process import Up, command, summed
+from tests.ports import free_port
 
 from tachograph.capture.gateway.process import Proxy, ProxyLimits
 from tachograph.health import Health
@@ -37,7 +38,7 @@ class Sidecar:
     """`tachograph gateway` as a process of its own."""
 
     def __init__(self, folder: Path, provider: str, collector: int) -> None:
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.folder, self.log = folder / "gateway", folder / "sidecar.log"
         self.words = [
             *(sys.executable, "-m", "tachograph", "gateway", "--listen", f"127.0.0.1:{self.port}"),
@@ -172,7 +173,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_costs_lines_which_is_told_and_never_a_request(
     tmp_path: Path, provider: Provider, small_disk: Path
 ) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     more = {
         "TACHOGRAPH_GATEWAY_FILE": str(routes(tmp_path, provider.url)),
         "TACHOGRAPH_GATEWAY_FOLDER": str(small_disk),
@@ -235,7 +236,7 @@ class Watched:
     """An Envoy with a plain configuration that is looked after; another `version` makes it be replaced."""
 
     def __init__(self, folder: Path, provider: Provider, drain_seconds: int) -> None:
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         upstream = int(provider.url.rpartition(":")[2])
         self.folder, self.health, self.version = folder, Health(), "0"
         self.proxy = Proxy(

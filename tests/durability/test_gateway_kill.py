@@ -17,7 +17,8 @@ import pytest
 from tests.capture.gateway.envoys import binary, end_all, standing_in
 from tests.durability import truth
 from tests.durability.asking import Askers, Witness, counted, routes, trace_of
-from tests.durability.process import Up, command, free_ports, summed, totals
+from tests.durability.process import Up, command, summed, totals
+from tests.ports import free_port
 
 from tachograph.store import open_store
 from tachograph.testing.provider import Provider
@@ -54,7 +55,7 @@ class _Run:
         self.chance = random.Random(seed)
         self.store = folder / "data"
         self.gateway = self.store / "gateway"
-        (port,) = free_ports(1)
+        port = free_port()
         more = {
             "TACHOGRAPH_GATEWAY_FILE": str(routes(folder, provider.url)),
             "TACHOGRAPH_GATEWAY_LOG_BYTES_MAX": str(LOG_BYTES_MAX),

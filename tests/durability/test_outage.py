@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from tests.durability import truth
-from tests.durability.process import Up, free_ports, ledger_of_page, said, summed, totals
+from tests.durability.process import Up, ledger_of_page, said, summed, totals
 from tests.durability.sending import Senders
 from tests.durability.traffic import Request, Traffic
+from tests.ports import free_port
 from tests.servers import clickhouse
 
 from tachograph.store import Store, open_store
@@ -153,7 +154,7 @@ class Server:
     """A ClickHouse server that may be killed and started again, on one folder and one port."""
 
     def __init__(self, folder: Path) -> None:
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.folder = folder
         self.library = clickhouse.library()
         self.process: subprocess.Popen[bytes] | None = None

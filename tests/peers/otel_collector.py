@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 SOURCE = Path(__file__).parent / "otelcol"
 CACHE = Path(__file__).parents[2] / ".servers"
@@ -72,9 +73,7 @@ def program() -> Path:
 @contextlib.asynccontextmanager
 async def collecting(folder: Path, exporter: str, endpoint: str, compression: str) -> AsyncIterator[str]:
     """The address of a collector's HTTP receiver; at the end it is told to stop, and it sends what it has before."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     configuration = folder / "collector.yaml"
     configuration.write_text(
         CONFIGURATION.format(port=port, exporter=exporter, endpoint=endpoint, compression=compression)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import socket
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.prometheus.tools import program
 
 from tachograph.prometheus import Metrics
@@ -100,10 +100,8 @@ class Prometheus:
 def scraping(metrics: Metrics, folder: Path, rules: Sequence[Path] = ()) -> Iterator[Prometheus]:
     """Serve the page, and run a Prometheus that scrapes it and follows the rules; ready once it has."""
     binary = program("prometheus")
-    with _serving(Target(metrics)) as target, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-        free.close()
+    with _serving(Target(metrics)) as target:
+        address = f"127.0.0.1:{free_port()}"
         config = folder / "prometheus.yml"
         pace = f"{SCRAPE_SECONDS * 1000:.0f}ms"
         config.write_text(

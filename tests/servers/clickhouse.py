@@ -11,7 +11,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -49,7 +48,9 @@ def library() -> Path:
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The address of a server on `folder`; it is ended with the block, as a crash would end it."""
-    port = _free_port()
+    from tests.ports import free_port
+
+    port = free_port()
     command = [sys.executable, __file__, str(library()), str(folder), str(port)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
@@ -59,12 +60,6 @@ def serve(folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -39,11 +39,6 @@ def check(address: str, folder: Path, examples: int, *options: str) -> None:
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
 
 
-def on_loopback(store: Store, folder: Path, examples: int) -> None:
-    with serving(parts_over(store)) as address:
-        check(address, folder, examples)
-
-
 def beyond_loopback(store: Store, folder: Path, examples: int, *options: str) -> None:
     keys = Keys(folder / "tachograph.keys", lambda: NOW)
     token = keys.grant("schemathesis", ["admin"])
@@ -56,8 +51,9 @@ def test_beyond_loopback(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_on_loopback_with_many_requests(store: Store, tmp_path: Path) -> None:
-    on_loopback(store, tmp_path, EXAMPLES_LONG)
+def test_on_loopback(store: Store, tmp_path: Path) -> None:
+    with serving(parts_over(store)) as address:
+        check(address, tmp_path, EXAMPLES)
 
 
 @pytest.mark.long

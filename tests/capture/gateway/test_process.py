@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.capture.gateway.envoys import binary, end_all, plain, standing_in
-from tests.durability.process import free_ports
+from tests.ports import free_port
 
 from tachograph.capture.gateway import launching
 from tachograph.capture.gateway.finding import Binary
@@ -66,7 +66,7 @@ class Place:
 
     def __init__(self, folder: Path, envoy: Binary, upstream: int) -> None:
         self.folder, self.envoy, self.upstream = folder, envoy, upstream
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self.health = Health()
         self.said, self.more = "hi", ""
         self.proxies: list[Proxy] = []
