@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,20 @@ def test_what_a_call_brings_along_stays(book: PriceBook) -> None:
     complete([call], book, circumstances(NOW, team="default", project="p"), seed=b"")
     assert (call.call_id, call.team, call.project, call.cost_usd) == ("01" * 16, "own", "p", Decimal(5))
     assert call.started_at != EPOCH
+
+
+@pytest.mark.parametrize(
+    ("named", "model"),
+    [
+        ({"request_model": "acme/a", "response_model": "acme/a-2"}, "acme/a-2"),
+        ({"request_model": "acme/a"}, "acme/a"),
+        ({"request_model": "acme/a", "model": "a"}, "a"),
+        ({"request_model": "acme/a", "status": 500, "outcome": "error"}, "acme/a"),
+        ({}, None),
+    ],
+)
+def test_a_model_that_no_list_knows_has_one_name_wherever_it_was_seen(
+    book: PriceBook, named: dict[str, Any], model: str | None
+) -> None:
+    (call,) = complete([Call(started_at=NOW, provider="vllm", **named)], book, circumstances(NOW), seed=b"")
+    assert call.model == model

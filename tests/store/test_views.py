@@ -84,8 +84,8 @@ def answered(minute: float, version: str | None, **more: Any) -> Call:
     return dataclasses.replace(at(minute * 60), **told)
 
 
-def changes(store: Store) -> list[tuple[float, str, str]]:
-    found = store.changes(since=JUNE, until=JUNE + timedelta(days=10))
+def changes(store: Store, low: float = 0, high: float = 10 * 24 * 60) -> list[tuple[float, str, str]]:
+    found = store.changes(since=JUNE + timedelta(minutes=low), until=JUNE + timedelta(minutes=high))
     return [((change.at - JUNE).total_seconds() / 60, change.before, change.after) for change in found]
 
 
@@ -118,6 +118,25 @@ def test_half_and_half_is_no_change(store: Store) -> None:
     calls = [answered(minute, "a" if minute % 2 else "b") for minute in range(100, 600)]
     store.write([answered(1, "a"), *calls], "t")
     assert changes(store) == []
+
+
+@pytest.mark.parametrize(("low", "step"), [(285.3, 1), (290, 1), (240.5, 5), (180, 5)])
+def test_a_change_is_told_within_minutes(store: Store, low: float, step: int) -> None:
+    old = [answered(minute / 12, "a") for minute in range(100 * 12, 295 * 12)]
+    new = [answered(295 + minute / 12, "b") for minute in range(2 * step * 12)]
+    store.write([*old, *new[:-1]], "t")
+    until = 295 + 2 * step
+    assert changes(store, low, until) == [(295, "a", "b")]
+    assert changes(store, low, until - step) == []
+    assert changes(store, 0, 297) == []  # of whole hours, of which the old one has the last
+
+
+@pytest.mark.parametrize("a_minute", [4, 40])
+def test_a_part_that_goes_elsewhere_is_no_change_within_minutes(store: Store, a_minute: int) -> None:
+    share = [answered(100 + place / a_minute, "b" if place % 5 == 3 else "a") for place in range(15 * a_minute)]
+    strays = [answered(107 + place / 100, "b") for place in range(9)]
+    store.write([*share, *strays], "t")
+    assert changes(store, 100, 115) == []
 
 
 @pytest.mark.parametrize("where", [{}, ANYONE, {"provider": "a"}])

@@ -69,7 +69,7 @@ def price(call: Call, book: PriceBook, at: datetime | None = None) -> None:
     charge = book.charge(call if at is None else dataclasses.replace(call, started_at=at))
     call.cost_usd, call.cost_source = charge.cost_usd, charge.cost_source
     call.price_id, call.price_status = charge.price_id, charge.price_status
-    call.model = charge.model or call.model
+    call.model = charge.model or call.model or call.response_model or call.request_model
     call.flag(*charge.flags)
 
 

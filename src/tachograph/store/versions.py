@@ -10,7 +10,7 @@ are told.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -27,7 +27,8 @@ _ANSWERED = ("provider", "request_model", "response_model")
 _KEYS = (*_ANSWERED, "model")
 _FINE, _COARSE = timedelta(hours=1), timedelta(days=1)
 _FINE_UNTIL = timedelta(days=45)
-_ENOUGH_CALLS = 10  # in the last step there is, which no next one can confirm
+_SHORT = ((timedelta(minutes=20), timedelta(minutes=1)), (timedelta(hours=2), timedelta(minutes=5)))  # up to, step
+_ENOUGH_CALLS = 10  # in the last step there is, which no next one can confirm, and in each of the short ones
 _TAKEN_OVER = 2 / 3  # of the answers of a step, from which on a version is the one that answers
 _PRICED = Measure("priced_calls", "calls", "", "count(cost_usd)", "sum(rolled.priced_calls)", ("priced_calls",))
 
@@ -103,14 +104,21 @@ def changes(
     until: datetime,
     kept_days: Retention = MappingProxyType({}),
 ) -> list[Change]:
-    """When another version took over what is requested by the same name, oldest first. Raises as `ask` does."""
+    """When another version took over what is requested by the same name, oldest first. Raises as `ask` does.
+
+    Told within minutes where up to two hours are asked for, else once it answered most calls of an hour or a day.
+    """
     question = _question((MEASURES["calls"],), _ANSWERED, where, since, until)
+    # Of minutes there is no roll-up by version, and of two hours the raw rows are soon read.
+    short = next((step for longest, step in _SHORT if until - since <= longest), None)
+    question = question if short is None else replace(question, step=short)
     answered: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
     listed = _stepwise(engine, question, kept_days, "groupArray(step_at), groupArray(f0)")
     for provider, requested, version, at, calls in sorted(listed, key=lambda row: min(row[3])):
         if requested is not None and version is not None:
             answered.setdefault((provider, requested), {})[version] = dict(zip(at, calls, strict=True))
-    taken = [(*asked, *one) for asked, by_version in answered.items() for one in _taken_over(by_version)]
+    hasty = short is not None
+    taken = [(*asked, *one) for asked, of in answered.items() for one in _taken_over(of, hasty)]
     firsts = {(*asked, name): min(steps) for asked, of in answered.items() for name, steps in of.items()}
     width = question.step_seconds or 1
     near = {
@@ -227,22 +235,25 @@ def _version(key: Key, one: _Steps, seen: tuple[int, int, str | None] | None, qu
     return Version(*key, one.calls, cost, one.priced, moment(exact_first), moment(exact_last), price_id)
 
 
-def _taken_over(by_version: Mapping[str, Mapping[int, int]]) -> list[tuple[int, str, str]]:
+def _taken_over(by_version: Mapping[str, Mapping[int, int]], hasty: bool) -> list[tuple[int, str, str]]:
     """(step, version before, version after). A few calls that another version answers meanwhile are no change: one
     takes over in a step in which it gives most of the answers, if it does so in the next step with answers as well.
+    hasty: the steps are short, so that those with few answers say nothing and the last one is not enough by itself.
     """
+    least = _ENOUGH_CALLS if hasty else 1
     leading: list[tuple[int, str | None]] = []
     for at in sorted({at for calls in by_version.values() for at in calls}):
         total = sum(calls.get(at, 0) for calls in by_version.values())
         most = max(by_version, key=lambda name: by_version[name].get(at, 0))
-        leading.append((at, most if by_version[most].get(at, 0) >= _TAKEN_OVER * total else None))
+        leads = by_version[most].get(at, 0) >= max(_TAKEN_OVER * total, least)
+        leading.append((at, most if leads else None))
     changes: list[tuple[int, str, str]] = []
     current: str | None = None
     for place, (at, leader) in enumerate(leading):
         if leader is None or leader == current:
             continue
         following = next((name for _, name in leading[place + 1 :] if name is not None), None)
-        enough = following is None and by_version[leader].get(at, 0) >= _ENOUGH_CALLS
+        enough = following is None and not hasty and by_version[leader].get(at, 0) >= _ENOUGH_CALLS
         if current is None:
             current = leader
         elif following == leader or enough:
