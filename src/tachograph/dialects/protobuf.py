@@ -22,8 +22,8 @@ _PAD = bytes(16)  # so that whoever reads behind a message that breaks off reads
 _FEW, _STEPS_MAX = 48, 256  # fewer messages, or longer ones, are walked one by one
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = np.array([0, 8, 0, -1, -1, 4, -1, -1])  # behind the tag, by the way a field is written
-_MARK = 0x80  # of a byte that another one follows
-_SHORT = np.isin(np.arange(256), np.arange(8, _MARK)) & (np.arange(256) & 7 == _DELIMITED)  # such tags of one byte
+LONG = 0x80  # a byte from there on is followed by another one of the same number
+_SHORT = np.isin(np.arange(256), np.arange(8, LONG)) & (np.arange(256) & 7 == _DELIMITED)  # such tags of one byte
 _VARINT_BYTES_MAX = 10
 _LENGTH_BYTES_MAX = 5  # of what an encoder writes
 _NUMBER_MAX = (1 << 63) - 1
@@ -241,7 +241,7 @@ class _Walk:
         _, starts, lengths = self._singly[tag]
         while at < end and raw[at] == tag:
             length, start = raw[at + 1], at + 2
-            if length >= _MARK:
+            if length >= LONG:
                 length, start = _varint(raw, at + 1)
             at = start + length
             if room > 0:
@@ -290,17 +290,17 @@ def varints(data: Any, at: Any) -> tuple[Any, Any]:
     octets = data.take(at, mode="clip")
     values = octets.astype(np.int64)
     sizes = np.ones(len(at), np.int64)
-    going = np.flatnonzero(octets >= _MARK)
+    going = np.flatnonzero(octets >= LONG)
     if len(going):
-        values[going] &= _MARK - 1
+        values[going] &= LONG - 1
     for place in range(1, _VARINT_BYTES_MAX):
         if not len(going):
             return values, sizes
         octets = data.take(at[going] + place, mode="clip")
         sizes[going] += 1
         if place < _VARINT_BYTES_MAX - 1:
-            values[going] |= (octets & np.uint8(_MARK - 1)).astype(np.int64) << (7 * place)
-        going = going[octets >= _MARK]
+            values[going] |= (octets & np.uint8(LONG - 1)).astype(np.int64) << (7 * place)
+        going = going[octets >= LONG]
     sizes[going] = _NEVER
     return values, sizes
 
@@ -309,7 +309,7 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     """(the number at this place, the place behind it): the same as `varints`, of one."""
     value = 0
     for place, octet in enumerate(raw[at : at + _VARINT_BYTES_MAX]):
-        value |= (octet & (_MARK - 1)) << 7 * place
-        if octet < _MARK:
+        value |= (octet & (LONG - 1)) << 7 * place
+        if octet < LONG:
             return value & _NUMBER_MAX, at + place + 1
     return value & _NUMBER_MAX, _NEVER

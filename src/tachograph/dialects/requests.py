@@ -23,7 +23,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tachograph.dialects.names import Names
 from tachograph.dialects.numbering import DETAILS, RESOURCE, Numbering
-from tachograph.dialects.protobuf import Octets, Slices, walk
+from tachograph.dialects.protobuf import LONG, Octets, Slices, walk
 from tachograph.dialects.values import STRING, Damaged, Values
 
 # Tags: the number of a field and the way it is written, see `protobuf`.
@@ -46,7 +46,6 @@ _CODE = 0x18  # of a status
 _KEY, _VALUE = 0x0A, 0x12  # of an attribute
 _EVENT_TIME, _EVENT_NAME, _EVENT_ATTRIBUTES = 0x09, 0x12, 0x1A
 _EVENTS_MAX = 4096  # of a span; a stream may leave one for every piece
-_SHORT = 0x80  # a length below it takes one byte
 _PIECE = 1 << 14  # attributes that are looked at in one go: what they need stays in the processor's cache
 _EXCEPTION, _EXCEPTION_TYPE = b"exception", b"exception.type"
 
@@ -305,10 +304,10 @@ def _pairs(octets: Octets, starts: Any, lengths: Any) -> tuple[Any, Any, Any, An
     keys = starts + 2
     key_lengths = data.take(starts + 1).astype(np.int64)
     values = keys + key_lengths
-    right = (data.take(starts) == _KEY) & (key_lengths < _SHORT) & (data.take(values, mode="clip") == _VALUE)
+    right = (data.take(starts) == _KEY) & (key_lengths < LONG) & (data.take(values, mode="clip") == _VALUE)
     value_lengths = data.take(values + 1, mode="clip").astype(np.int64)
     values += 2
-    right &= (value_lengths < _SHORT) & (values + value_lengths == ends)
+    right &= (value_lengths < LONG) & (values + value_lengths == ends)
     odd = np.zeros(len(starts), bool)
     if not right.all():  # long ones, above all
         rows = np.flatnonzero(~right)

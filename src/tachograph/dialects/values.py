@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from tachograph.dialects.protobuf import Octets, Slices
+from tachograph.dialects.protobuf import LONG, Octets, Slices
 
 NOTHING, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES, ODD = range(9)
 _KINDS = np.full(256, ODD, np.uint8)
@@ -29,7 +29,6 @@ _KINDS[[0x0A, 0x10, 0x18, 0x21, 0x2A, 0x32, 0x3A]] = (STRING, BOOL, INT, DOUBLE,
 _DELIMITED = np.isin(np.arange(9), (STRING, ARRAY, KVLIST, BYTES))
 _LENGTHS = np.array([0, -1, 2, -1, 9, -1, -1, -1, -1])  # of those whose length is always the same
 _INT_BYTES_MAX = 10
-_SHORT = 0x80  # a length below it takes one byte
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 # Some quote a number once more, some write the value of OTLP's JSON as text.
 _QUOTED = r'^\s*(?:\{\s*"intValue"\s*:\s*)?"?\s*(-?[0-9]+(?:\.[0-9]+)?)\s*"?\s*\}?\s*$'
@@ -80,7 +79,7 @@ class Values:
         message = self._message(place) if anew is None else anew
         if message[:1] != _TEXT:
             return message
-        head = next((at for at, byte in enumerate(message[1:6], 2) if byte < _SHORT), 2)
+        head = next((at for at, byte in enumerate(message[1:6], 2) if byte < LONG), 2)
         found = _ANSWER.match(message, head)
         return bytes(AnyValue(string_value=found[1].decode()).SerializeToString()) if found else _TEXT + b"\0"
 
@@ -121,7 +120,7 @@ class Values:
         delimited = _DELIMITED[self.kinds]
         odd = self._lengths != np.where(delimited, second + 2, _LENGTHS[self.kinds])
         odd |= (self.kinds == BOOL) & (second > 1)
-        for row in np.flatnonzero(delimited & (second >= _SHORT)).tolist():
+        for row in np.flatnonzero(delimited & (second >= LONG)).tolist():
             odd[row] = self._head(row) == 0
         ints = np.flatnonzero(self.kinds == INT)
         odd[ints] = ~self._is_varint(ints) if len(ints) else False
@@ -132,7 +131,7 @@ class Values:
         lengths = self._lengths[rows] - 1
         right = (lengths > 0) & (lengths <= _INT_BYTES_MAX)
         for place in range(min(_INT_BYTES_MAX, int(lengths.max()))):
-            goes_on = self._byte(place + 1, rows) >= _SHORT
+            goes_on = self._byte(place + 1, rows) >= LONG
             right &= (goes_on == (place < lengths - 1)) | (place >= lengths)
         return right
 
@@ -142,7 +141,7 @@ class Values:
         size = 0
         for place, byte in enumerate(self._data[start + 1 : start + min(length, 6)].tolist()):
             size |= (byte & 0x7F) << 7 * place
-            if byte < _SHORT:
+            if byte < LONG:
                 return place + 2 if size + place + 2 == length else 0
         return 0
 
@@ -221,9 +220,9 @@ class Values:
     def _texts_of(self, rows: Any) -> Any:
         """Of texts: the messages without what stands before the text."""
         messages = self._messages(rows)
-        long = self._byte(1, rows) >= _SHORT
+        long = self._byte(1, rows) >= LONG
         if not long.any():
-            return as_text(pc.binary_slice(messages, 2, _SHORT + 2))
+            return as_text(pc.binary_slice(messages, 2, LONG + 2))
         heads = [self._head(row) if far else 2 for row, far in zip(rows.tolist(), long.tolist(), strict=True)]
         pieces = zip(messages.to_pylist(), heads, strict=True)
         return as_text(pa.array([message[head:] for message, head in pieces], pa.binary()))
@@ -267,7 +266,7 @@ def _wrapped(message: bytes) -> float:
 
 
 def _listed(message: bytes) -> str:
-    head = next((place for place, byte in enumerate(message[1:], 2) if byte < _SHORT), len(message))
+    head = next((place for place, byte in enumerate(message[1:], 2) if byte < LONG), len(message))
     return _LISTED.sub(b",", message[head:])[1:].decode("utf-8", "replace")
 
 
