@@ -131,6 +131,12 @@ def test_a_change_is_told_within_minutes(store: Store, low: float, step: int) ->
     assert changes(store, 0, 297) == []  # of whole hours, of which the old one has the last
 
 
+def test_where_little_is_asked_the_hours_tell_of_a_short_range_too(store: Store) -> None:
+    old, new = range(200, 300, 5), range(300, 360, 5)
+    store.write([*(answered(minute, "a") for minute in old), *(answered(minute, "b") for minute in new)], "t")
+    assert changes(store, 240, 360) == [(300, "a", "b")]
+
+
 @pytest.mark.parametrize("a_minute", [4, 40])
 def test_a_part_that_goes_elsewhere_is_no_change_within_minutes(store: Store, a_minute: int) -> None:
     share = [answered(100 + place / a_minute, "b" if place % 5 == 3 else "a") for place in range(15 * a_minute)]

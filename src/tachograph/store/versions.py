@@ -109,18 +109,26 @@ def changes(
     Told within minutes where up to two hours are asked for, else once it answered most calls of an hour or a day.
     """
     question = _question((MEASURES["calls"],), _ANSWERED, where, since, until)
+    found = _changes(engine, question, kept_days)
     # Of minutes there is no roll-up by version, and of two hours the raw rows are soon read.
     short = next((step for longest, step in _SHORT if until - since <= longest), None)
-    question = question if short is None else replace(question, step=short)
+    if short is not None:
+        early = _changes(engine, replace(question, step=short), kept_days)
+        told = {(change.provider, change.request_model) for change in early}
+        found = early + [change for change in found if (change.provider, change.request_model) not in told]
+    return sorted(found, key=lambda change: (change.at, change.provider, change.request_model))
+
+
+def _changes(engine: Engine, question: Question, kept_days: Retention) -> list[Change]:
     answered: dict[tuple[str, str], dict[str, dict[int, int]]] = {}
     listed = _stepwise(engine, question, kept_days, "groupArray(step_at), groupArray(f0)")
     for provider, requested, version, at, calls in sorted(listed, key=lambda row: min(row[3])):
         if requested is not None and version is not None:
             answered.setdefault((provider, requested), {})[version] = dict(zip(at, calls, strict=True))
-    hasty = short is not None
+    width = question.step_seconds or 1
+    hasty = width < _FINE.total_seconds()
     taken = [(*asked, *one) for asked, of in answered.items() for one in _taken_over(of, hasty)]
     firsts = {(*asked, name): min(steps) for asked, of in answered.items() for name, steps in of.items()}
-    width = question.step_seconds or 1
     near = {
         (provider, requested, after): firsts[provider, requested, after]
         for provider, requested, at, _, after in taken
@@ -132,7 +140,7 @@ def changes(
         first = begun.get((provider, requested, after))
         when = first if first is not None and at - first.timestamp() < 2 * width else moment(at * 10**6)
         found.append(Change(when, provider, requested, before, after))
-    return sorted(found, key=lambda change: (change.at, change.provider, change.request_model))
+    return found
 
 
 def _question(
