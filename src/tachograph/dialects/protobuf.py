@@ -215,13 +215,13 @@ class _Walk:
             if tag in self._singly:
                 at = self._run(tag, at, end)
                 continue
-            tag, at = _varint(raw, at)
+            tag, at = varint(raw, at)
             kind, start, length = tag & 7, at, 0
             if kind == _DELIMITED:
-                length, start = _varint(raw, at)
+                length, start = varint(raw, at)
                 at = start + length
             elif kind == _VARINT:
-                length, at = _varint(raw, at)
+                length, at = varint(raw, at)
             elif kind in (_FIXED64, _FIXED32):
                 at += 8 if kind == _FIXED64 else 4
             else:
@@ -242,7 +242,7 @@ class _Walk:
         while at < end and raw[at] == tag:
             length, start = raw[at + 1], at + 2
             if length >= LONG:
-                length, start = _varint(raw, at + 1)
+                length, start = varint(raw, at + 1)
             at = start + length
             if room > 0:
                 room -= 1
@@ -305,7 +305,7 @@ def varints(data: Any, at: Any) -> tuple[Any, Any]:
     return values, sizes
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
+def varint(raw: bytes, at: int) -> tuple[int, int]:
     """(the number at this place, the place behind it): the same as `varints`, of one."""
     value = 0
     for place, octet in enumerate(raw[at : at + _VARINT_BYTES_MAX]):

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from tachograph.dialects.protobuf import LONG, Octets, Slices
+from tachograph.dialects.protobuf import LONG, Octets, Slices, varint
 
 NOTHING, STRING, BOOL, INT, DOUBLE, ARRAY, KVLIST, BYTES, ODD = range(9)
 _KINDS = np.full(256, ODD, np.uint8)
@@ -138,12 +138,8 @@ class Values:
     def _head(self, row: int) -> int:
         """Bytes before the content of a message with a long one; 0 where the two do not fill it."""
         start, length = int(self._starts[row]), int(self._lengths[row])
-        size = 0
-        for place, byte in enumerate(self._data[start + 1 : start + min(length, 6)].tolist()):
-            size |= (byte & 0x7F) << 7 * place
-            if byte < LONG:
-                return place + 2 if size + place + 2 == length else 0
-        return 0
+        size, behind = varint(bytes(self._data[start + 1 : start + min(length, 6)]), 0)
+        return behind + 1 if size + behind + 1 == length else 0
 
     def numbers(self, wanted: Any) -> Any:
         """Floats of all places; nan where none is wanted (a mask), and where what stands there is no number."""
@@ -167,7 +163,7 @@ class Values:
         lengths = self._lengths[rows] - 1
         for place in range(int(lengths.max())):
             there = lengths > place
-            byte = self._byte(place + 1, rows) & np.uint8(0x7F)
+            byte = self._byte(place + 1, rows) & np.uint8(LONG - 1)
             found |= np.where(there, byte.astype(np.uint64) << np.uint64(7 * place), np.uint64(0))
         return found.view(np.int64)
 
@@ -262,7 +258,7 @@ def _wrapped(message: bytes) -> float:
     digits = rest[3:]  # behind the tag and the length of a value, and the tag of its number
     if not found or not 0 < len(digits) < _INT_BYTES_MAX - 1:
         return float("nan")
-    return float(sum((byte & 0x7F) << 7 * place for place, byte in enumerate(digits)))
+    return float(sum((byte & (LONG - 1)) << 7 * place for place, byte in enumerate(digits)))
 
 
 def _listed(message: bytes) -> str:
